@@ -1,0 +1,177 @@
+"""From a config to objects: the only code that knows both."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+
+from dusa_ignite.config import Config
+from dusa_ignite.config.data import Digits, ImageFolder, ImageNetC
+from dusa_ignite.config.methods import Source
+from dusa_ignite.data.digits import digits_tasks
+from dusa_ignite.data.image_folder import image_folder_tasks
+from dusa_ignite.data.imagenet_c import imagenet_c_tasks
+from dusa_ignite.data.tasks import Task, TaskStream
+from dusa_ignite.errors import ConfigError
+from dusa_ignite.handlers import NormEMA
+from dusa_ignite.methods import Update, dusa, source
+from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer, load_vae
+from dusa_ignite.models.paths import DEFAULT_PATH, PATHS
+from dusa_ignite.models.times import TIMES
+from dusa_ignite.models.vae import DOWNSAMPLING, LATENT_CHANNELS
+
+
+def set_up_torch(config: Config) -> None:
+    """Seeds (they matter for ``random`` weights alone), determinism and threads."""
+    torch.manual_seed(config.seed)
+    if config.run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(config.run.deterministic, warn_only=True)
+    if config.run.num_threads is not None:
+        torch.set_num_threads(config.run.num_threads)
+
+
+def model_dtype(config: Config) -> torch.dtype:
+    """The dtype of parameters: half precisions are for autocast only."""
+    return torch.float64 if config.run.precision == "float64" else torch.float32
+
+
+def autocast_dtype(config: Config) -> torch.dtype | None:
+    """The dtype the guide computes in, where it differs from its parameters'."""
+    device = idist.device()
+    if config.run.precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
+    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.run.precision)
+
+
+def tasks(config: Config) -> list[Task]:
+    """The tasks of the configured data set, in order.
+
+    Raises:
+        ConfigError: the data and the classifier disagree on the number of classes.
+        DataError: a folder is missing or holds no images.
+    """
+    found = _tasks(config.data)
+    classes = len(found[0].classes)
+    if classes != config.classifier.num_classes:
+        raise ConfigError(
+            f"classifier.num_classes: {config.classifier.num_classes}, but data {config.data.name} has {classes}; "
+            f"they must agree"
+        )
+    return found
+
+
+def _tasks(data: ImageNetC | ImageFolder | Digits) -> list[Task]:
+    if isinstance(data, ImageNetC):
+        return imagenet_c_tasks(data.root, corruptions=data.corruptions, severities=data.severities)
+    if isinstance(data, ImageFolder):
+        return image_folder_tasks(data.root, classes=data.classes)
+    return digits_tasks(corruptions=data.corruptions, severities=data.severities)
+
+
+def stream(config: Config, tasks: list[Task]) -> TaskStream:
+    """This process's share of all batches."""
+    data = config.data
+    return TaskStream(
+        tasks,
+        batch_size=data.batch_size,
+        seed=config.seed,
+        shuffle=data.shuffle,
+        limit=data.limit,
+        max_batches=config.run.max_batches,
+        num_workers=data.num_workers,
+        on_error=data.on_error,
+        rank=idist.get_rank(),
+        world_size=idist.get_world_size(),
+    )
+
+
+def classifier(config: Config) -> Classifier:
+    """The classifier on its device; without adaptation its BatchNorm layers use the source statistics."""
+    options = config.classifier.model_dump()
+    if config.method.name == "source":
+        options |= {"batch_norm": "source", "trainable": "none"}
+    return build_classifier(options.pop("name"), **options).to(idist.device(), model_dtype(config))
+
+
+def guide(config: Config) -> Guide:
+    """VAE, path and transformer on their device."""
+    if config.transformer is None:
+        raise ConfigError(f"transformer: method {config.method.name} needs one; add the section")
+    options = config.transformer.model_dump()
+    image_size, trainable = options.pop("image_size"), options.pop("trainable")
+    vae = load_vae(config.vae.pretrained) if config.vae.pretrained is not None else None
+    transformer = load_transformer(
+        options.pop("checkpoint"),
+        latent_size=image_size // DOWNSAMPLING if vae is not None else image_size,
+        in_channels=LATENT_CHANNELS if vae is not None else 3,
+        **options,
+    )
+    if not trainable:
+        transformer.requires_grad_(False)
+    path = config.path.name if config.path is not None else DEFAULT_PATH[config.transformer.family]
+    guide = Guide(
+        transformer,
+        path=PATHS[path],
+        image_size=image_size,
+        vae=vae,
+        scaling_factor=config.vae.scaling_factor if vae is not None else 1.0,
+        autocast_dtype=autocast_dtype(config),
+    )
+    return guide.eval().to(idist.device(), model_dtype(config))
+
+
+def optimizer(config: Config, classifier: Classifier, guide: Guide | None) -> torch.optim.Optimizer | None:
+    """One optimizer with a group for the classifier and one for the transformer; ``None`` where nothing learns."""
+    if guide is None:
+        return None
+    options = config.optimizer.model_dump()
+    lr, transformer_lr = options.pop("lr"), options.pop("transformer_lr")
+    groups = [
+        {"params": [p for p in classifier.parameters() if p.requires_grad], "lr": lr},
+        {"params": [p for p in guide.transformer.parameters() if p.requires_grad], "lr": transformer_lr or lr},
+    ]
+    kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    return kinds[options.pop("name")]([group for group in groups if group["params"]], fused=True, **options)
+
+
+def update(
+    config: Config,
+    classifier: Classifier,
+    guide: Guide | None,
+    optimizer: torch.optim.Optimizer | None,
+    scaler: torch.amp.GradScaler,
+) -> Update:
+    """The method's process function."""
+    micro_batch_size = config.data.micro_batch_size
+    if isinstance(config.method, Source):
+        return source(classifier=classifier, micro_batch_size=micro_batch_size)
+    assert guide is not None
+    assert optimizer is not None
+    time = config.time.model_dump()
+    return dusa(
+        classifier=classifier,
+        guide=guide,
+        optimizer=optimizer,
+        scaler=scaler,
+        seed=config.seed,
+        time=TIMES[time.pop("name")](**time),
+        micro_batch_size=micro_batch_size,
+        **config.method.model_dump(exclude={"name", "loss"}),
+        **config.method.loss.model_dump(),
+    )
+
+
+def norm_ema(config: Config, classifier: Classifier) -> NormEMA | None:
+    """The averaged norms, where asked for and where anything learns."""
+    if config.norm_ema is None or config.method.name == "source":
+        return None
+    return NormEMA(
+        classifier,
+        decay=config.norm_ema.decay,
+        evaluate=config.norm_ema.evaluate,
+        micro_batch_size=config.data.micro_batch_size,
+    )

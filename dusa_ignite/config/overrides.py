@@ -1,0 +1,87 @@
+"""Overrides from the command line: ``section.key=value``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from dusa_ignite.config.errors import look_up
+from dusa_ignite.config.fields import choices, common_keys, default_choice
+from dusa_ignite.config.yaml_file import parse_yaml
+from dusa_ignite.errors import ConfigError
+
+
+class Override(NamedTuple):
+    """One override: as it was typed, the keys it leads to, and the value."""
+
+    text: str
+    keys: tuple[str, ...]
+    value: Any
+
+
+def parse_override(text: str) -> Override:
+    """Take ``section.key=value`` apart; the value is YAML.
+
+    Raises:
+        ConfigError: there is no ``=``, a key is empty, or the value is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    keys = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(keys):
+        raise ConfigError(f"override {text!r}: write section.key=value, such as optimizer.lr=1e-4")
+    try:
+        return Override(text, keys, parse_yaml(value))
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"override {text!r}: the value is not valid YAML; quote it if it is text") from error
+
+
+def apply_overrides(content: dict[str, Any], overrides: Sequence[Override], *, schema: type[BaseModel]) -> None:
+    """Put overrides into a file's content, missing sections included.
+
+    The order in which they were typed matters only between two of the same key, where the last one counts: whole
+    sections go first, then the ``name`` of sections with a choice, then the other keys. Another ``name`` than the
+    file's starts its section afresh with that choice's defaults; only the keys that all choices have are kept.
+
+    Raises:
+        ConfigError: an override leads into something that is no section.
+    """
+    for override in sorted(overrides, key=lambda override: (len(override.keys), override.keys[1:] != ("name",))):
+        *parents, last = override.keys
+        section = content
+        for depth, parent in enumerate(parents, start=1):
+            inner = section.get(parent)
+            if inner is not None and not isinstance(inner, dict):
+                raise ConfigError(f"override {override.text!r}: {'.'.join(parents[:depth])} is not a section")
+            section[parent] = dict(inner or {})  # a copy: YAML anchors let two keys share one mapping
+            section = section[parent]
+        if override.keys[1:] == ("name",) and parents[0] in schema.model_fields:
+            _choose(section, override.value, field=schema.model_fields[parents[0]])
+        section[last] = override.value
+
+
+def _choose(section: dict[str, Any], name: Any, *, field: FieldInfo) -> None:
+    """Drop the keys that belong to another choice than ``name``."""
+    if len(choices(field)) > 1 and section.get("name", default_choice(field)) != name:
+        for key in set(section) - common_keys(field):
+            del section[key]
+
+
+def origin(keys: Sequence[str], overrides: Sequence[Override], *, content: Mapping[str, Any]) -> Override | None:
+    """The last override behind one of the dotted keys; None = the file is.
+
+    Behind a key is whatever set it, a part of it, or the section around it, and for a key without a value also the
+    override that chose the section's ``name``.
+    """
+    for override in reversed(overrides):
+        typed = ".".join(override.keys)
+        for key in keys:
+            if key == typed or key.startswith(f"{typed}.") or typed.startswith(f"{key}."):
+                return override
+            chosen = override.keys[1:] == ("name",) and key.startswith(f"{override.keys[0]}.")
+            if chosen and look_up(content, key.split(".")) is None:
+                return override
+    return None

@@ -1,0 +1,1 @@
+"""Tasks, streams, and the data sets they are made of."""

@@ -1,0 +1,140 @@
+"""Eight image corruptions at five severities, for small images.
+
+They follow the idea, the names and the order of ImageNet-C (Hendrycks & Dietterich, "Benchmarking Neural Network
+Robustness to Common Corruptions and Perturbations", ICLR 2019). The severity tables are our own: they suit 32 x 32
+images of single digits, which stay readable under noise that would destroy a photograph. Numbers from these corruptions
+compare with nothing but themselves.
+
+Every function takes a float image (C, H, W) in [0, 1], a severity from 1 (mild) to 5 (strong) and a CPU generator, and
+returns a new float image of the same shape in [0, 1]. The same generator state gives the same image; corruptions
+without randomness leave the generator alone.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+
+def corrupt(image: torch.Tensor, *, corruption: str, severity: int, generator: torch.Generator) -> torch.Tensor:
+    """Apply one corruption of :data:`CORRUPTIONS`.
+
+    Args:
+        image: (C, H, W) float in [0, 1].
+        corruption: a key of :data:`CORRUPTIONS`.
+        severity: 1 (mild) .. 5 (strong).
+        generator: CPU generator of everything random.
+
+    Returns:
+        (C, H, W) float in [0, 1].
+
+    Raises:
+        ValueError: there is no such corruption or severity.
+    """
+    if corruption not in CORRUPTIONS:
+        raise ValueError(f"no corruption {corruption!r}, only {', '.join(CORRUPTIONS)}")
+    if severity not in range(1, 6):
+        raise ValueError(f"severity {severity!r} is not one of 1, 2, 3, 4, 5")
+    return CORRUPTIONS[corruption](image, severity, generator).clamp(0, 1)
+
+
+def gaussian_noise(image: torch.Tensor, severity: int, generator: torch.Generator) -> torch.Tensor:
+    """Sensor noise: add normal noise, independent per pixel and channel; the table holds its standard deviation."""
+    std = (0.30, 0.50, 0.65, 0.80, 1.00)[severity - 1]
+    return (image + std * torch.randn(image.shape, generator=generator)).clamp(0, 1)
+
+
+def shot_noise(image: torch.Tensor, severity: int, generator: torch.Generator) -> torch.Tensor:
+    """Photon noise: Poisson counts per pixel and channel; the table holds the mean count of a white pixel."""
+    photons = (6.0, 3.5, 2.2, 1.6, 1.1)[severity - 1]
+    return (torch.poisson(image * photons, generator=generator) / photons).clamp(0, 1)
+
+
+def impulse_noise(image: torch.Tensor, severity: int, generator: torch.Generator) -> torch.Tensor:
+    """Salt and pepper: a share of all values becomes 0 or 1, with equal odds; the table holds that share."""
+    share = (0.25, 0.35, 0.45, 0.55, 0.62)[severity - 1]
+    draw = torch.rand(image.shape, generator=generator)
+    noisy = torch.where(draw < share / 2, torch.zeros_like(image), image)
+    return torch.where(draw > 1 - share / 2, torch.ones_like(image), noisy)
+
+
+def gaussian_blur(image: torch.Tensor, severity: int, generator: torch.Generator) -> torch.Tensor:
+    """Out of focus: convolve with a normal density; the table holds its standard deviation in pixels."""
+    std = (2.5, 3.5, 4.25, 5.0, 5.75)[severity - 1]
+    offsets = torch.arange(-math.ceil(3 * std), math.ceil(3 * std) + 1, dtype=torch.float32)
+    weights = torch.exp(-(offsets**2) / (2 * std**2))
+    return _filter(image, weights[:, None] * weights[None, :])
+
+
+def motion_blur(image: torch.Tensor, severity: int, generator: torch.Generator) -> torch.Tensor:
+    """A moving camera: average along a line at a random angle within 45 degrees of the horizontal.
+
+    The table holds the line's length in pixels; the line is one pixel wide, with soft edges.
+    """
+    length = (9, 13, 17, 21, 25)[severity - 1]
+    angle = (torch.rand((), generator=generator) - 0.5) * (math.pi / 2)
+    offsets = torch.arange(-(length // 2) - 1, length // 2 + 2, dtype=torch.float32)
+    y, x = torch.meshgrid(offsets, offsets, indexing="ij")
+    along = x * torch.cos(angle) + y * torch.sin(angle)
+    across = y * torch.cos(angle) - x * torch.sin(angle)
+    line = (length / 2 + 0.5 - along.abs()).clamp(0, 1) * torch.exp(-(across**2) / (2 * 0.5**2))
+    return _filter(image, line)
+
+
+def fog(image: torch.Tensor, severity: int, generator: torch.Generator) -> torch.Tensor:
+    """White clouds laid over the image, which is then scaled back to [0, 1].
+
+    The table holds the clouds' brightness relative to white, and how fast their finer octaves fade (smaller = finer).
+    """
+    strength, decay = ((0.6, 2.0), (0.85, 2.0), (1.05, 1.75), (1.3, 1.75), (1.6, 1.5))[severity - 1]
+    clouds = _clouds(image.shape[-2], image.shape[-1], decay, generator)
+    return (image + strength * clouds) / (1 + strength)
+
+
+def contrast(image: torch.Tensor, severity: int, generator: torch.Generator) -> torch.Tensor:
+    """Flat light: pull all values to their channel's mean; the table holds the share of contrast that is left."""
+    share = (0.25, 0.18, 0.14, 0.11, 0.08)[severity - 1]
+    mean = image.mean(dim=(-2, -1), keepdim=True)
+    return mean + share * (image - mean)
+
+
+def pixelate(image: torch.Tensor, severity: int, generator: torch.Generator) -> torch.Tensor:
+    """Too few pixels: average over blocks, then enlarge again; the table holds the share of pixels left per side."""
+    share = (0.5, 0.31, 0.19, 0.16, 0.125)[severity - 1]
+    height, width = image.shape[-2:]
+    small = F.interpolate(image[None], size=(max(1, round(share * height)), max(1, round(share * width))), mode="area")
+    return F.interpolate(small, size=(height, width), mode="nearest")[0]
+
+
+CORRUPTIONS = {
+    "gaussian_noise": gaussian_noise,
+    "shot_noise": shot_noise,
+    "impulse_noise": impulse_noise,
+    "gaussian_blur": gaussian_blur,
+    "motion_blur": motion_blur,
+    "fog": fog,
+    "contrast": contrast,
+    "pixelate": pixelate,
+}
+
+
+def _filter(image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Each channel convolved with ``kernel`` (odd sides) scaled to sum 1; the border is continued outwards."""
+    kernel = kernel / kernel.sum()
+    down, right = kernel.shape[0] // 2, kernel.shape[1] // 2
+    padded = F.pad(image[:, None], (right, right, down, down), mode="replicate")
+    return F.conv2d(padded, kernel[None, None])[:, 0]
+
+
+def _clouds(height: int, width: int, decay: float, generator: torch.Generator) -> torch.Tensor:
+    """Fractal noise (1, H, W) that fills [0, 1]: smooth random fields of 2, 3, 5, 9 .. knots, each ``decay`` x fainter."""
+    clouds = torch.zeros(1, 1, height, width)
+    amplitude, knots = 1.0, 2
+    while knots <= max(height, width):
+        field = torch.rand(1, 1, knots, knots, generator=generator)
+        clouds += amplitude * F.interpolate(field, size=(height, width), mode="bilinear", align_corners=True)
+        amplitude, knots = amplitude / decay, 2 * knots - 1
+    clouds -= clouds.amin()
+    return (clouds / clouds.amax())[0]

@@ -1,0 +1,194 @@
+"""Tasks and the stream of batches that runs through them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from dusa_ignite.errors import DataError
+from dusa_ignite.random import numpy_generator
+
+logger = logging.getLogger(__name__)
+
+Images = torch.Tensor | list[torch.Tensor]
+"""uint8 RGB: one tensor (B, 3, H, W), or a list of (3, H, W) where sizes differ."""
+
+
+class LabelledImages(Protocol):
+    """A map-style data set of labelled images; it travels to loader processes, so it must pickle."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        """The image, uint8 RGB (3, H, W), and its label (-1 = unknown).
+
+        Raises:
+            DataError: the image cannot be read; the message names its path.
+        """
+
+    def fingerprint(self) -> str:
+        """A SHA-256 that changes when the content does."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One distribution to adapt to, such as one corruption at one severity.
+
+    Attributes:
+        name: unique within a stream (``"gaussian_noise/5"``); it keys the task's randomness.
+        dataset: the task's images.
+        classes: class names; the position is the label.
+    """
+
+    name: str
+    dataset: LabelledImages
+    classes: tuple[str, ...]
+
+
+class BatchPlan(NamedTuple):
+    """Where one global batch comes from: ``indices`` of ``tasks[task]``, and its place within that task."""
+
+    task: int
+    indices: np.ndarray
+    first: bool
+    last: bool
+
+
+class TaskStream:
+    """All batches of a run, task after task; no batch spans two tasks.
+
+    Iterating yields dicts: ``images`` (uint8, see :data:`Images`), ``labels`` (B,) int64 with -1 = unknown, ``index``
+    (B,) int64 position in the task's data set, ``task`` (name), ``first`` / ``last`` (is this the task's first / last
+    batch?) and ``unreadable`` (a message per image left out). With several processes each yields its own contiguous
+    share of every global batch, possibly empty.
+
+    Args:
+        tasks: in the order they are met; names must differ.
+        batch_size: images per update, over all processes; a task's last batch may be smaller.
+        seed: with a task's name it fixes the order of the task's images.
+        shuffle: whether to draw that order, else data set order.
+        limit: images per task, a random subset fixed by the seed; ``None`` = all.
+        max_batches: batches per task; ``None`` = all.
+        num_workers: loader processes; 0 = load in this process.
+        on_error: an unreadable image is an error (``"raise"``) or left out and reported (``"skip"``).
+        rank: this process, 0 .. world_size - 1.
+        world_size: number of processes.
+
+    Raises:
+        DataError: two tasks share a name, or (while iterating) an image is unreadable.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool = True,
+        limit: int | None = None,
+        max_batches: int | None = None,
+        num_workers: int = 0,
+        on_error: str = "raise",
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        names = [task.name for task in tasks]
+        if len(set(names)) < len(names):
+            raise DataError(f"two tasks share a name: {sorted({n for n in names if names.count(n) > 1})}")
+        self.tasks = list(tasks)
+        self.num_workers = num_workers
+        self.on_error = on_error
+        self.rank = rank
+        self.world_size = world_size
+        self.position = 0
+        self.plan: list[BatchPlan] = []
+        for number, task in enumerate(self.tasks):
+            order = task_order(task, seed=seed, shuffle=shuffle, limit=limit)
+            batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)][:max_batches]
+            for k, indices in enumerate(batches):
+                self.plan.append(BatchPlan(number, indices, first=k == 0, last=k == len(batches) - 1))
+
+    def __len__(self) -> int:
+        """Number of global batches of the whole stream."""
+        return len(self.plan)
+
+    def seek(self, position: int) -> None:
+        """Let the next iteration begin with batch ``position`` (0 = the stream's first)."""
+        self.position = position
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        plan = self.plan[self.position :]
+        shares = [np.array_split(entry.indices, self.world_size)[self.rank] for entry in plan]
+        loader: DataLoader[Any] = DataLoader(
+            _Samples([task.dataset for task in self.tasks]),  # type: ignore[arg-type]
+            batch_sampler=[[(entry.task, int(i)) for i in share] for entry, share in zip(plan, shares, strict=True)],
+            num_workers=self.num_workers,
+            collate_fn=_collate,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # loader processes are seeded from it, not from the global generator
+        )
+        for entry, batch in zip(plan, loader, strict=True):
+            self._report(batch["unreadable"])
+            yield {**batch, "task": self.tasks[entry.task].name, "first": entry.first, "last": entry.last}
+
+    def _report(self, unreadable: list[str]) -> None:
+        if unreadable and self.on_error == "raise":
+            raise DataError(f"{unreadable[0]}; mend or remove it, or set data.on_error=skip to leave such images out")
+        for message in unreadable:
+            logger.warning("left out: %s", message)
+
+
+def task_order(task: Task, *, seed: int, shuffle: bool, limit: int | None) -> np.ndarray:
+    """The task's image positions in the order they are met, a function of (seed, task name) alone."""
+    count = len(task.dataset)
+    if not shuffle and limit is None:
+        return np.arange(count)
+    order = numpy_generator(seed, task.name).permutation(count)[:limit]
+    return order if shuffle else np.sort(order)
+
+
+def stack_images(images: list[torch.Tensor]) -> Images:
+    """One tensor (B, 3, H, W) where all sizes agree, else the list as it is; (0, 3, 1, 1) where there is none."""
+    if not images:
+        return torch.empty(0, 3, 1, 1, dtype=torch.uint8)
+    if len({image.shape for image in images}) == 1:
+        return torch.stack(images)
+    return images
+
+
+class _Sample(NamedTuple):
+    position: int
+    image: torch.Tensor
+    label: int
+    error: str
+
+
+class _Samples:
+    """All tasks' images under (task number, position); a broken image becomes a sample that carries its message."""
+
+    def __init__(self, datasets: Sequence[LabelledImages]) -> None:
+        self.datasets = datasets
+
+    def __getitem__(self, key: tuple[int, int]) -> _Sample:
+        task, index = key
+        try:
+            image, label = self.datasets[task][index]
+        except DataError as error:
+            return _Sample(index, torch.empty(0, dtype=torch.uint8), -1, str(error))
+        return _Sample(index, image, label, "")
+
+
+def _collate(samples: list[_Sample]) -> dict[str, Any]:
+    good = [sample for sample in samples if not sample.error]
+    return {
+        "images": stack_images([sample.image for sample in good]),
+        "labels": torch.tensor([sample.label for sample in good], dtype=torch.int64),
+        "index": torch.tensor([sample.position for sample in good], dtype=torch.int64),
+        "unreadable": [sample.error for sample in samples if sample.error],
+    }

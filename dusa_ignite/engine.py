@@ -1,0 +1,103 @@
+"""The adaptation engine: an Ignite Engine whose one epoch runs through a stream of tasks.
+
+A **batch** is a dict with ``images`` (uint8 RGB, (B, 3, H, W) or a list of (3, H, W)), ``labels`` ((B,) int64, -1 =
+unknown), ``index`` ((B,) int64, position in the task's data set), ``task`` (name), ``first`` and ``last`` (is it the
+task's first, last batch?). With several processes each has its share of the global batch, possibly empty.
+
+The **output** of an update is a dict with ``y_pred`` ((B, C) logits from before the update), ``y`` ((B,) labels),
+``loss`` (float, mean over the global batch; NaN where a method has none) and ``diagnostics`` (floats over the global
+batch; ``skipped_update`` is 1.0 where the update was not applied). Nothing in it is attached to a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ignite.engine import Engine, EventEnum, Events
+from ignite.metrics.metric import MetricUsage
+
+
+class TaskEvents(EventEnum):
+    """What a stream of tasks adds to Ignite's events.
+
+    ``TASK_STARTED`` fires before the update on a task's first batch, and only there: a run that is resumed in the
+    middle of a task does not fire it again. ``TASK_COMPLETED`` fires after a task's last update, once all handlers of
+    ``ITERATION_COMPLETED`` have run, metrics included. ``UPDATE_COMPLETED`` fires after every update, behind all of
+    these: everything that belongs to the update has happened, so it is the moment to save.
+    """
+
+    TASK_STARTED = "task_started"
+    TASK_COMPLETED = "task_completed"
+    UPDATE_COMPLETED = "update_completed"
+
+
+class TaskWise(MetricUsage):
+    """Metrics over the current task: reset as it starts, and computed after every update ("so far").
+
+    Example:
+        >>> Accuracy(output_transform=lambda output: (output["y_pred"], output["y"])).attach(engine, "top1", TaskWise())
+    """
+
+    usage_name = "task_wise"
+
+    def __init__(self) -> None:
+        super().__init__(
+            started=TaskEvents.TASK_STARTED,  # type: ignore[arg-type]
+            completed=Events.ITERATION_COMPLETED,
+            iteration_completed=Events.ITERATION_COMPLETED,
+        )
+
+
+def create_adaptation_engine(update: Callable[[Engine, dict[str, Any]], dict[str, Any]]) -> Engine:
+    """An engine that calls ``update`` on every batch and fires :class:`TaskEvents`.
+
+    Run it over a :class:`dusa_ignite.data.TaskStream` (or any iterable of such batches) for one epoch;
+    ``engine.state.task`` names the current task. A stream with ``seek`` goes on behind ``engine.state.iteration`` when
+    the engine resumes from a loaded state.
+
+    Args:
+        update: a method's process function, such as :func:`dusa_ignite.methods.dusa` returns.
+
+    Example:
+        >>> engine = create_adaptation_engine(update)
+        >>> engine.run(stream, max_epochs=1)
+    """
+    engine = Engine(update)
+    engine.register_events(*TaskEvents)
+    engine.add_event_handler(Events.STARTED, _prepare_run)
+    engine.add_event_handler(Events.ITERATION_STARTED, _begin_task)
+    return engine
+
+
+def batch_of(engine: Engine) -> dict[str, Any]:
+    """``engine.state.batch``, which Ignite types as a number."""
+    return engine.state.batch  # type: ignore[return-value]
+
+
+def output_of(engine: Engine) -> dict[str, Any]:
+    """``engine.state.output``, which Ignite types as a number."""
+    return engine.state.output  # type: ignore[return-value]
+
+
+def _prepare_run(engine: Engine) -> None:
+    """Set the stream's position, and put our end-of-update handler behind those attached by now."""
+    stream: Any = engine.state.dataloader
+    if hasattr(stream, "seek"):
+        stream.seek(engine.state.iteration)
+    if engine.has_event_handler(_end_update, Events.ITERATION_COMPLETED):
+        engine.remove_event_handler(_end_update, Events.ITERATION_COMPLETED)
+    engine.add_event_handler(Events.ITERATION_COMPLETED, _end_update)
+
+
+def _begin_task(engine: Engine) -> None:
+    batch = batch_of(engine)
+    engine.state.task = batch["task"]  # type: ignore[attr-defined]
+    if batch["first"]:
+        engine.fire_event(TaskEvents.TASK_STARTED)
+
+
+def _end_update(engine: Engine) -> None:
+    if batch_of(engine)["last"]:
+        engine.fire_event(TaskEvents.TASK_COMPLETED)
+    engine.fire_event(TaskEvents.UPDATE_COMPLETED)

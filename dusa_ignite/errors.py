@@ -1,0 +1,22 @@
+"""Errors that a user can mend.
+
+Everything the package raises because of something outside it (a config, a folder, a checkpoint) derives from
+:class:`UserError`; the launch scripts print its message on one line and exit with code 2. Any other exception is a
+defect of the package and keeps its traceback.
+"""
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used; the message names the file or key and what to do."""
+
+
+class ConfigError(UserError):
+    """A config file or an override is wrong."""
+
+
+class DataError(UserError):
+    """A data folder or an image is missing or unreadable."""
+
+
+class CheckpointError(UserError):
+    """A weights file is missing, unreadable, or does not fit the model."""

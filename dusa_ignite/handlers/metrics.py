@@ -1,0 +1,129 @@
+"""Accuracy, calibration and loss of the current task, as Ignite metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from ignite.exceptions import NotComputableError
+from ignite.metrics import Accuracy, Average, Metric, TopKCategoricalAccuracy
+from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
+
+from dusa_ignite.engine import TaskWise
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+class ExpectedCalibrationError(Metric):
+    """How far confidence and accuracy lie apart, in [0, 1] (Guo et al. 2017, arXiv 1706.04599, equation 3).
+
+    Confidences are sorted into ``num_bins`` bins of equal width, the bin of confidence q being the k with
+    k / num_bins < q <= (k + 1) / num_bins; the result is the mean over images of |accuracy - confidence| of their bin.
+
+    ``update`` expects logits (B, C) and labels (B,).
+
+    Args:
+        num_bins: usually 15.
+    """
+
+    _state_dict_all_req_keys = ("_counts", "_confidences", "_hits")
+
+    def __init__(
+        self,
+        output_transform: Callable[[Any], Any] = lambda output: output,
+        num_bins: int = 15,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.num_bins = num_bins
+        super().__init__(output_transform=output_transform, device=device)
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        """Empty all bins."""
+        self._counts = torch.zeros(self.num_bins, dtype=torch.float64, device=self._device)
+        self._confidences = torch.zeros_like(self._counts)
+        self._hits = torch.zeros_like(self._counts)
+
+    @reinit__is_reduced
+    def update(self, output: Pair) -> None:
+        """Add logits (B, C) and labels (B,)."""
+        logits, labels = output[0].detach(), output[1]
+        confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+        hits = (predicted == labels).double().to(self._device)
+        confidence = confidence.to(self._device)
+        bins = (confidence * self.num_bins).ceil().long().sub(1).clamp(0, self.num_bins - 1)
+        self._counts += torch.bincount(bins, minlength=self.num_bins)
+        self._confidences += torch.bincount(bins, weights=confidence, minlength=self.num_bins)
+        self._hits += torch.bincount(bins, weights=hits, minlength=self.num_bins)
+
+    @sync_all_reduce("_counts", "_confidences", "_hits")
+    def compute(self) -> float:
+        """The error over all images so far; NaN without any."""
+        if not self._counts.sum():
+            return math.nan
+        return float((self._hits - self._confidences).abs().sum() / self._counts.sum())
+
+
+class FiniteAverage(Average):
+    """Ignite's average, over the finite numbers only; NaN where there is none."""
+
+    def update(self, output: float) -> None:
+        """Add a number."""
+        if math.isfinite(output):
+            super().update(output)
+
+    def compute(self) -> float:
+        """The mean so far."""
+        return float(super().compute()) if self.num_examples else math.nan
+
+
+class _NaNIfEmpty:
+    """Makes a metric NaN, instead of an error, where there has been no labelled image."""
+
+    def compute(self) -> float:
+        try:
+            return float(super().compute())  # type: ignore[misc]
+        except NotComputableError:
+            return math.nan
+
+
+class Top1(_NaNIfEmpty, Accuracy):
+    """Ignite's accuracy, NaN without labels."""
+
+
+class Top5(_NaNIfEmpty, TopKCategoricalAccuracy):
+    """Ignite's top-5 accuracy, NaN without labels."""
+
+
+def labelled(output: dict[str, Any], key: str = "y_pred") -> Pair:
+    """The logits (N, C) under ``key`` and the labels (N,) of the images whose label is known."""
+    known = output["y"] >= 0
+    return output[key][known], output["y"][known]
+
+
+def task_metrics(*, num_classes: int, ema: bool = False, device: str | torch.device = "cpu") -> dict[str, Metric]:
+    """The metrics of the current task, by name: ``top1``, ``top5`` (beyond five classes), ``ece``, ``loss``, and with
+    ``ema`` the averaged norms' ``ema_top1``.
+
+    Args:
+        num_classes: of the classifier.
+        ema: whether the output carries ``ema_y_pred``.
+        device: where counts are kept.
+    """
+    metrics: dict[str, Metric] = {"top1": Top1(labelled, device=device)}
+    if num_classes > 5:
+        metrics["top5"] = Top5(k=5, output_transform=labelled, device=device)
+    metrics["ece"] = ExpectedCalibrationError(labelled, device=device)
+    if ema:
+        metrics["ema_top1"] = Top1(lambda output: labelled(output, "ema_y_pred"), device=device)
+    metrics["loss"] = FiniteAverage(lambda output: output["loss"], device=device)
+    return metrics
+
+
+def attach_metrics(engine: Engine, metrics: dict[str, Metric]) -> None:
+    """Keep ``engine.state.metrics[name]`` at each metric's value over the current task so far."""
+    for name, metric in metrics.items():
+        metric.attach(engine, name, usage=TaskWise())

@@ -1,0 +1,55 @@
+"""Back to the source state before every task."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from torch import nn
+
+from dusa_ignite.engine import TaskEvents
+
+
+class TaskReset:
+    """Restores everything stateful to what it was when this handler was made, before each task.
+
+    Restored are parameters, buffers, optimizer moments, the loss scale and whatever else is in the mapping; pending
+    gradients are dropped. The snapshot lies in host memory and leaves out frozen parameters.
+
+    Args:
+        stateful: objects with ``state_dict`` and ``load_state_dict``, by name.
+
+    Example:
+        >>> TaskReset({"classifier": classifier, "optimizer": optimizer}).attach(engine)
+    """
+
+    def __init__(self, stateful: Mapping[str, Any]) -> None:
+        self.stateful = stateful
+        self.snapshot = {name: _snapshot(thing) for name, thing in stateful.items()}
+
+    def attach(self, engine: Engine) -> None:
+        """Reset on every ``TASK_STARTED``."""
+        engine.add_event_handler(TaskEvents.TASK_STARTED, self.reset)
+
+    def reset(self) -> None:
+        """Restore the snapshot."""
+        for name, thing in self.stateful.items():
+            if isinstance(thing, nn.Module):
+                thing.load_state_dict(self.snapshot[name], strict=False)
+                thing.zero_grad(set_to_none=True)
+            else:
+                thing.load_state_dict(copy.deepcopy(self.snapshot[name]))  # it may keep the very tensors it is given
+
+
+def _snapshot(thing: Any) -> Any:
+    if not isinstance(thing, nn.Module):
+        return copy.deepcopy(thing.state_dict())
+    frozen = {name for name, parameter in thing.named_parameters() if not parameter.requires_grad}
+    return {
+        name: value.detach().to("cpu", copy=True) if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+        for name, value in thing.state_dict().items()
+        if name not in frozen
+    }

@@ -1,0 +1,42 @@
+"""Source: the classifier as it is, without adaptation, in the same harness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+
+from dusa_ignite.methods.step import chunks
+from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.views import to_float
+
+
+def source(*, classifier: Classifier, micro_batch_size: int) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+    """The process function that predicts and learns nothing; its loss is NaN.
+
+    Args:
+        classifier: in eval mode, its BatchNorm layers on the stored source statistics.
+        micro_batch_size: images predicted at once.
+
+    Returns:
+        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`.
+
+    Raises:
+        ValueError: the classifier's BatchNorm layers use the batch's statistics, which would be adaptation.
+    """
+    if classifier.mixes_images:
+        raise ValueError("source needs a classifier with batch_norm='source'")
+    parameter = next(classifier.parameters())
+    device, dtype = parameter.device, parameter.dtype
+
+    @torch.no_grad()
+    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
+        images = to_float(batch["images"], device=device, dtype=dtype)
+        logits = [torch.empty(0, classifier.num_classes, dtype=dtype, device=device)]
+        logits += [classifier(images[part]) for part in chunks(len(batch["index"]), micro_batch_size)]
+        return {"y_pred": torch.cat(logits), "y": batch["labels"].to(device), "loss": math.nan, "diagnostics": {}}
+
+    return update

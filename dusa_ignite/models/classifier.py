@@ -1,0 +1,161 @@
+"""The classifier that is adapted: any timm model, with its own crop and normalisation inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import timm
+import torch
+from timm import layers
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from dusa_ignite.errors import CheckpointError
+from dusa_ignite.models.checkpoints import load_strict, load_weights
+from dusa_ignite.models.views import Images, classifier_view
+
+_TIMM_RMS_NORMS = ("RmsNorm", "RmsNormFp32", "RmsNorm2d", "RmsNorm2dFp32")
+_TIMM_SIMPLE_NORMS = ("SimpleNorm", "SimpleNormFp32", "SimpleNorm2d", "SimpleNorm2dFp32")
+NORM_LAYERS: tuple[type[nn.Module], ...] = (
+    _BatchNorm,  # timm's BatchNormAct2d is a subclass
+    nn.LayerNorm,  # timm's LayerNorm2d too
+    nn.GroupNorm,  # timm's GroupNorm1 too
+    _InstanceNorm,
+    nn.RMSNorm,
+    *(getattr(layers, name) for name in _TIMM_RMS_NORMS + _TIMM_SIMPLE_NORMS if hasattr(layers, name)),
+)
+
+
+class Classifier(nn.Module):
+    """A timm model that takes RGB images in [0, 1] of any size and returns logits.
+
+    Args:
+        backbone: the timm model.
+        image_size: side of the square the backbone sees; ``None`` = its own.
+        batch_norm: BatchNorm layers normalise with the statistics of the batch (``"batch"``) or with the stored source
+            statistics (``"source"``). The stored ones are kept untouched in either case.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, backbone: nn.Module, *, image_size: int | None = None, batch_norm: str = "batch") -> None:
+        super().__init__()
+        self.backbone: Any = backbone
+        self.num_classes = int(self.backbone.num_classes)  # type: ignore[arg-type]
+        own = timm.data.resolve_model_data_config(backbone)
+        self.image_size = image_size or own["input_size"][-1]
+        self.crop_pct = own["crop_pct"]
+        self.interpolation = own["interpolation"]
+        self.batch_norm = batch_norm
+        self.register_buffer("mean", torch.tensor(own["mean"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(own["std"]).view(1, 3, 1, 1), persistent=False)
+        self.train(False)
+
+    def view(self, images: Images) -> torch.Tensor:
+        """(B, 3, S, S): the crop that the backbone sees, normalised with its mean and standard deviation."""
+        size, crop_pct = self.image_size, self.crop_pct
+        crop = classifier_view(images, size=size, crop_pct=crop_pct, interpolation=self.interpolation)
+        return (crop - self.mean) / self.std
+
+    def forward(self, images: Images) -> torch.Tensor:
+        """Logits (B, num_classes) of float RGB images in [0, 1]: (B, 3, H, W), or a list of (3, H, W)."""
+        return self.backbone(self.view(images))
+
+    def forward_features(self, images: Images) -> torch.Tensor:
+        """The backbone's ``forward_features``: its last feature map or tokens, before pooling."""
+        return self.backbone.forward_features(self.view(images))
+
+    def forward_with_features(self, images: Images) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (B, num_classes) and the pooled features before the last layer (B, D)."""
+        maps = self.forward_features(images)
+        return self.backbone.forward_head(maps), self.backbone.forward_head(maps, pre_logits=True)
+
+    @property
+    def mixes_images(self) -> bool:
+        """Whether an image's logits depend on the rest of its batch (BatchNorm with the batch's statistics)."""
+        return self.batch_norm == "batch" and any(True for _ in self._batch_norm_layers())
+
+    def train(self, mode: bool = True) -> Classifier:
+        """As usual, but BatchNorm layers that use the batch's statistics keep doing so in eval mode."""
+        super().train(mode)
+        if self.batch_norm == "batch":
+            for layer in self._batch_norm_layers():
+                layer.training = True
+                layer.track_running_stats = False  # neither reads nor updates the stored statistics
+        return self
+
+    def _batch_norm_layers(self) -> Iterator[_BatchNorm]:
+        return (module for module in self.backbone.modules() if isinstance(module, _BatchNorm))
+
+
+def norm_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The affine parameters of all normalisation layers, by their names in ``model``; the layer's class decides."""
+    return {
+        f"{name}.{own}" if name else own: parameter
+        for name, module in model.named_modules()
+        if isinstance(module, NORM_LAYERS)
+        for own, parameter in module.named_parameters(recurse=False)
+    }
+
+
+def build_classifier(
+    name: str,
+    *,
+    num_classes: int = 1000,
+    pretrained: bool = False,
+    checkpoint: str | None = None,
+    trainable: str = "all",
+    image_size: int | None = None,
+    batch_norm: str = "batch",
+    options: dict[str, Any] | None = None,
+) -> Classifier:
+    """Build any timm classifier, in eval mode and float32.
+
+    Args:
+        name: timm name, pinned to its weights (``convnext_large.fb_in1k``).
+        num_classes: outputs.
+        pretrained: load the weights that timm has for this name (from the local cache or the hub).
+        checkpoint: weights file instead; see :func:`dusa_ignite.models.checkpoints.load_weights`.
+        trainable: ``all`` parameters, those of ``norm`` layers, or ``none``.
+        image_size: see :class:`Classifier`.
+        batch_norm: see :class:`Classifier`.
+        options: further keyword arguments of ``timm.create_model``.
+
+    Raises:
+        CheckpointError: timm does not know the name, or the weights are missing or do not fit.
+        ValueError: unknown ``trainable``.
+    """
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:3]
+        raise CheckpointError(
+            f"classifier.name: timm has no model {name!r}" + (f"; near: {', '.join(near)}" if near else "")
+        )
+    try:
+        backbone = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **(options or {}))
+    except Exception as error:
+        if not pretrained:
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"classifier.pretrained: no weights for {name} ({reason}); offline, fetch them elsewhere and give the "
+            f"file as classifier.checkpoint"
+        ) from error
+    if checkpoint is not None:
+        weights = load_weights(checkpoint, key="classifier.checkpoint", embedded="classifier")
+        load_strict(backbone, weights, source=f"classifier.checkpoint: {checkpoint}")
+    classifier = Classifier(backbone, image_size=image_size, batch_norm=batch_norm)
+    set_trainable(classifier, trainable)
+    return classifier
+
+
+def set_trainable(classifier: nn.Module, trainable: str) -> None:
+    """Let ``all`` parameters, those of ``norm`` layers, or ``none`` receive gradients."""
+    if trainable not in ("all", "norm", "none"):
+        raise ValueError(f"trainable must be all, norm or none, not {trainable!r}")
+    classifier.requires_grad_(trainable == "all")
+    if trainable == "norm":
+        for parameter in norm_parameters(classifier).values():
+            parameter.requires_grad_(True)

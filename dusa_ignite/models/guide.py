@@ -1,0 +1,74 @@
+"""The guide: a VAE (or none), a noising path and a transformer, joined."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+
+from dusa_ignite.models.paths import Path
+from dusa_ignite.models.views import Images, guide_view
+
+
+class Guide(nn.Module):
+    """Turns images into clean latents, noises them, and predicts for candidate classes.
+
+    Args:
+        transformer: predicts from a noised latent, a time and a class.
+        path: see :mod:`dusa_ignite.models.paths`.
+        image_size: side in pixels of the square that the guide sees.
+        vae: encodes it to latents at an eighth of the side; ``None`` = the transformer works on pixels.
+        scaling_factor: multiplies the latents.
+        autocast_dtype: run VAE and transformer in this half precision; ``None`` = in their own.
+    """
+
+    def __init__(
+        self,
+        transformer: nn.Module,
+        *,
+        path: Path,
+        image_size: int,
+        vae: AutoencoderKL | None = None,
+        scaling_factor: float = 1.0,
+        autocast_dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.path = path
+        self.image_size = image_size
+        self.vae = vae
+        self.scaling_factor = scaling_factor
+        self.autocast_dtype = autocast_dtype
+
+    @torch.no_grad()
+    def encode(self, images: Images) -> torch.Tensor:
+        """x0 (B, C, H, W) of RGB images in [0, 1]: the posterior's mean times the factor, or pixels in [-1, 1]."""
+        view = guide_view(images, size=self.image_size)
+        if self.vae is None:
+            return view
+        with self._autocast(view.device):
+            posterior = self.vae.encode(view).latent_dist
+        return posterior.mean.to(view.dtype) * self.scaling_factor
+
+    def predict(self, x_t: torch.Tensor, model_time: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """One prediction per candidate class.
+
+        Args:
+            x_t: (B, C, H, W) noised input.
+            model_time: (B,) time in the family's own convention, as the path returns it.
+            classes: (B, K) int64.
+
+        Returns:
+            (B, K, C, H, W), in the dtype of ``x_t``.
+        """
+        batch, candidates = classes.shape
+        with self._autocast(x_t.device):
+            predicted = self.transformer(
+                x_t.repeat_interleave(candidates, dim=0), model_time.repeat_interleave(candidates), classes.flatten()
+            )
+        return predicted.to(x_t.dtype).unflatten(0, (batch, candidates))
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager:
+        return torch.autocast(device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None)

@@ -1,0 +1,43 @@
+"""Runs side by side: ``python launch/report.py runs/source runs/dusa [--plot comparison.png]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from dusa_ignite.errors import DataError, UserError
+from dusa_ignite.plots import plot_tasks
+from dusa_ignite.results import comparison_table, read_csv
+from dusa_ignite.run_folder import RESULTS
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Print the top-1 accuracies of runs side by side.")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
+    parser.add_argument("--plot", type=Path, help="also draw bars into this PNG")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table; the exit code is 2 where a folder holds no results."""
+    options = parse(arguments)
+    try:
+        runs = {}
+        for folder in options.runs:
+            if not (folder / RESULTS).is_file():
+                raise DataError(f"{folder}: holds no {RESULTS}; give the folder of a run")
+            runs[folder.name if folder.name not in runs else str(folder)] = read_csv(folder / RESULTS)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(comparison_table(runs))
+    if options.plot:
+        plot_tasks(options.plot, runs)
+        print(f"\nplot: {options.plot}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
