@@ -94,6 +94,7 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
 
     if idist.get_rank() == 0:
         finish(config, folder, results.rows)
+        run_folder.log_to(None)
 
 
 def describe(config: Config, tasks: list[Task], classifier: Classifier, guide: Guide | None) -> dict[str, Any]:

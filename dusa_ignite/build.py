@@ -19,9 +19,8 @@ from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import NormEMA
 from dusa_ignite.methods import Update, dusa, source
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer, load_vae
-from dusa_ignite.models.paths import DEFAULT_PATH, PATHS
+from dusa_ignite.models.paths import PATHS
 from dusa_ignite.models.times import TIMES
-from dusa_ignite.models.vae import DOWNSAMPLING, LATENT_CHANNELS
 
 
 def set_up_torch(config: Config) -> None:
@@ -92,33 +91,28 @@ def stream(config: Config, tasks: list[Task]) -> TaskStream:
 def classifier(config: Config) -> Classifier:
     """The classifier on its device; without adaptation its BatchNorm layers use the source statistics."""
     options = config.classifier.model_dump()
+    options["pretrained"] = options["pretrained"] and options["checkpoint"] is None
     if config.method.name == "source":
         options |= {"batch_norm": "source", "trainable": "none"}
     return build_classifier(options.pop("name"), **options).to(idist.device(), model_dtype(config))
 
 
 def guide(config: Config) -> Guide:
-    """VAE, path and transformer on their device."""
-    if config.transformer is None:
-        raise ConfigError(f"transformer: method {config.method.name} needs one; add the section")
-    options = config.transformer.model_dump()
-    image_size, trainable = options.pop("image_size"), options.pop("trainable")
-    vae = load_vae(config.vae.pretrained) if config.vae.pretrained is not None else None
+    """VAE, path and transformer on their device; the config must have a transformer."""
+    assert config.transformer is not None
+    assert config.path is not None
+    options = config.transformer.model_dump(exclude={"image_size", "trainable"})
     transformer = load_transformer(
-        options.pop("checkpoint"),
-        latent_size=image_size // DOWNSAMPLING if vae is not None else image_size,
-        in_channels=LATENT_CHANNELS if vae is not None else 3,
-        **options,
+        options.pop("checkpoint"), latent_size=config.latent_size, in_channels=config.in_channels, **options
     )
-    if not trainable:
+    if not config.transformer.trainable:
         transformer.requires_grad_(False)
-    path = config.path.name if config.path is not None else DEFAULT_PATH[config.transformer.family]
     guide = Guide(
         transformer,
-        path=PATHS[path],
-        image_size=image_size,
-        vae=vae,
-        scaling_factor=config.vae.scaling_factor if vae is not None else 1.0,
+        path=PATHS[config.path.name],
+        image_size=config.transformer.image_size,
+        vae=load_vae(config.vae.pretrained) if config.vae.pretrained is not None else None,
+        scaling_factor=config.vae.scaling_factor,
         autocast_dtype=autocast_dtype(config),
     )
     return guide.eval().to(idist.device(), model_dtype(config))
@@ -132,7 +126,10 @@ def optimizer(config: Config, classifier: Classifier, guide: Guide | None) -> to
     lr, transformer_lr = options.pop("lr"), options.pop("transformer_lr")
     groups = [
         {"params": [p for p in classifier.parameters() if p.requires_grad], "lr": lr},
-        {"params": [p for p in guide.transformer.parameters() if p.requires_grad], "lr": transformer_lr or lr},
+        {
+            "params": [p for p in guide.transformer.parameters() if p.requires_grad],
+            "lr": lr if transformer_lr is None else transformer_lr,
+        },
     ]
     kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     return kinds[options.pop("name")]([group for group in groups if group["params"]], fused=True, **options)

@@ -16,6 +16,7 @@ ClassNames = Annotated[str | tuple[str, ...] | None, BeforeValidator(read_list)]
 
 
 class _Data(Section):
+    name: str  # declared here to stand first
     batch_size: int = Field(default=64, ge=1, description="images per update, over all processes, >= 1")
     micro_batch_size: int = Field(
         default=8, ge=1, description="images in the graph at once, >= 1; no effect on results"
@@ -57,7 +58,11 @@ class ImageFolder(_Data):
     @field_validator("classes")
     @classmethod
     def _no_duplicates(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-        return _distinct(value) if isinstance(value, tuple) else value
+        if isinstance(value, str) or value is None:
+            return value
+        if not value:
+            raise ValueError("[] is not allowed; allowed: a file, a list of names, or null")
+        return _distinct(value)
 
 
 class Digits(_Data):

@@ -97,8 +97,9 @@ def _problem(details: Any, schema: type[BaseModel], content: Mapping[str, Any], 
         return Problem((f"{key}.name",), f"{reason}; allowed: {names}")
     if kind == "missing" and place.complete:
         return Problem((key,), f"missing; allowed: {allowed(place.field)}")
-    reason = REASONS.get(kind, "is not allowed") if place.complete else "is not allowed"
-    return Problem((key,), f"{show(look_up(content, place.keys))} {reason}; allowed: {allowed(place.field)}")
+    value = look_up(content, place.keys)
+    fitting = REASONS if place.complete and value is not None else {}
+    return Problem((key,), f"{show(value)} {fitting.get(kind, 'is not allowed')}; allowed: {allowed(place.field)}")
 
 
 def _unknown_key(place: _Place, schema: type[BaseModel]) -> str:

@@ -79,7 +79,8 @@ def _in_words(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return "true | false"
     if get_origin(annotation) is tuple:
         item, *rest = get_args(annotation)
-        return f"a list of {'' if rest == [...] else f'{1 + len(rest)} items, '}each {_in_words(item)}"
+        filled = "non-empty " if any(isinstance(entry, annotated_types.MinLen) for entry in metadata) else ""
+        return f"a {filled}list{'' if rest == [...] else f' of {1 + len(rest)}'}, each {_in_words(item)}"
     bounds = " and ".join(_bounds(metadata))
     return SCALARS[get_origin(annotation) or annotation] + (f" {bounds}" if bounds else "")
 

@@ -42,6 +42,7 @@ GUIDED_METHODS = (Dusa,)  # those that need transformer, vae, path and time; the
 
 
 class _Optimizer(Section):
+    name: str  # declared here to stand first
     lr: Number = Field(default=1e-5, ge=0, description="the classifier's learning rate, >= 0")
     transformer_lr: Number | None = Field(default=None, ge=0, description="the transformer's, >= 0; null = lr")
     weight_decay: Number = Field(default=0.0, ge=0, description=">= 0")

@@ -41,4 +41,3 @@ Betas = Annotated[
     tuple[Annotated[Number, Field(ge=0, lt=1)], Annotated[Number, Field(ge=0, lt=1)]], BeforeValidator(read_list)
 ]
 Severities = Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], BeforeValidator(read_list)]
-Names = Annotated[tuple[str, ...], BeforeValidator(read_list)]

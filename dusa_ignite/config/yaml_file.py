@@ -12,7 +12,7 @@ from dusa_ignite.errors import ConfigError
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Keys are text and stand once in a mapping; PyYAML reads ``on`` as true, and lets the last of two equal keys win."""
+    """Keys are text, once per mapping; PyYAML itself reads ``on`` as true and lets the last of two equal keys win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}
@@ -21,7 +21,9 @@ class _StrictLoader(yaml.SafeLoader):
                 continue
             problem = None
             if key.tag != "tag:yaml.org,2002:str":
-                problem = f"the key {key.value if isinstance(key, yaml.ScalarNode) else ''} is not text (quote it)"
+                problem = (
+                    f"key {key.value!r} is not text (quote it)" if isinstance(key.value, str) else "a key is not text"
+                )
             elif key.value in lines:
                 problem = f"key {key.value!r} given twice, first in line {lines[key.value]}"
             if problem:

@@ -129,7 +129,7 @@ def _filter(image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
 
 
 def _clouds(height: int, width: int, decay: float, generator: torch.Generator) -> torch.Tensor:
-    """Fractal noise (1, H, W) that fills [0, 1]: smooth random fields of 2, 3, 5, 9 .. knots, each ``decay`` x fainter."""
+    """Fractal noise (1, H, W) that fills [0, 1]: random fields of 2, 3, 5, 9 .. knots, ever fainter by ``decay``."""
     clouds = torch.zeros(1, 1, height, width)
     amplitude, knots = 1.0, 2
     while knots <= max(height, width):

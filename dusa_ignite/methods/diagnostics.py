@@ -18,8 +18,8 @@ def guidance_diagnostics(losses: torch.Tensor, *, num_top: int, total: float) ->
 
     Returns:
         ``loss_top_<i>`` and ``loss_rand_<i>``; and, where there are drawn candidates, ``auc``: how often a favourite
-        has the smaller loss of a (favourite, drawn) pair, in [0, 1]; ``gap_norm``: mean loss of the drawn ones less that
-        of the favourites, in standard deviations of the image's candidate losses.
+        has the smaller loss of a (favourite, drawn) pair, in [0, 1]; ``gap_norm``: mean loss of the drawn ones less
+        that of the favourites, in standard deviations of the image's candidate losses.
     """
     top, drawn = losses[:, :num_top], losses[:, num_top:]
     names = [f"loss_top_{i}" for i in range(top.shape[1])] + [f"loss_rand_{i}" for i in range(drawn.shape[1])]
