@@ -81,7 +81,7 @@ def stream(config: Config, tasks: list[Task]) -> TaskStream:
         shuffle=data.shuffle,
         limit=data.limit,
         max_batches=config.run.max_batches,
-        num_workers=data.num_workers,
+        num_workers=min(data.num_workers, os.cpu_count() or 1),  # more than cores only get in each other's way
         on_error=data.on_error,
         rank=idist.get_rank(),
         world_size=idist.get_world_size(),

@@ -54,11 +54,13 @@ def select_candidates(
         (B, num_top + num_random) int64: the top classes in falling order, then the drawn ones in the order of the draw.
 
     Raises:
-        ValueError: more candidates than classes, or an unknown draw.
+        ValueError: more candidates than classes, a temperature that is not positive, or an unknown draw.
     """
     count, num_classes = logits.shape
     if not 1 <= num_top <= num_top + num_random <= num_classes:
         raise ValueError(f"num_top={num_top} + num_random={num_random} candidates do not fit {num_classes} classes")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, not {temperature}")
     if draw not in DRAWS:
         raise ValueError(f"draw must be one of {DRAWS}, not {draw!r}")
     logits = logits.detach()
@@ -252,7 +254,7 @@ def dusa(
             "y_pred": torch.cat(all_logits),
             "y": batch["labels"].to(device),
             "loss": loss_value,
-            "diagnostics": {**diagnostics, "skipped_update": float(not stepped)},
+            "diagnostics": {**diagnostics, "skipped_update": float(total > 0 and not stepped)},
         }
 
     return update

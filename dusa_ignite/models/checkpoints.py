@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import pickle
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError
 
-NESTED_KEYS = ("ema", "state_dict", "model")  # where training scripts put the weights; averaged ones first
+NESTED_KEYS = (
+    "ema",
+    "state_dict_ema",
+    "state_dict",
+    "model",
+)  # where training scripts put the weights; averaged ones first
 
 
 def locate(checkpoint: str, *, key: str, embedded: str | None = None) -> Path:
@@ -76,7 +79,7 @@ def load_weights(checkpoint: str, *, key: str, embedded: str | None = None) -> d
         else:
             with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts store their arguments
                 content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # the unpickler answers garbage with errors of any kind: KeyError, struct.error, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{key}: {path}: not a readable weights file: {reason}") from error
     while isinstance(content, dict) and (nested := next((k for k in NESTED_KEYS if _is_mapping(content, k)), None)):

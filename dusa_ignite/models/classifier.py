@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from dusa_ignite.errors import CheckpointError
+from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.models.checkpoints import load_strict, load_weights
 from dusa_ignite.models.views import Images, classifier_view
 
@@ -117,15 +117,16 @@ def build_classifier(
     Args:
         name: timm name, pinned to its weights (``convnext_large.fb_in1k``).
         num_classes: outputs.
-        pretrained: load the weights that timm has for this name (from the local cache or the hub).
+        pretrained: load the weights that timm has for this name (from the local cache or the hub), unless a
+            checkpoint is given.
         checkpoint: weights file instead; see :func:`dusa_ignite.models.checkpoints.load_weights`.
         trainable: ``all`` parameters, those of ``norm`` layers, or ``none``.
-        image_size: see :class:`Classifier`.
+        image_size: see :class:`Classifier`; a ``checkpoint`` must be of that size.
         batch_norm: see :class:`Classifier`.
         options: further keyword arguments of ``timm.create_model``.
 
     Raises:
-        CheckpointError: timm does not know the name, or the weights are missing or do not fit.
+        CheckpointError: timm does not know the name or cannot build it, or the weights are missing or do not fit.
         ValueError: unknown ``trainable``.
     """
     if not timm.is_model(name):
@@ -133,16 +134,23 @@ def build_classifier(
         raise CheckpointError(
             f"classifier.name: timm has no model {name!r}" + (f"; near: {', '.join(near)}" if near else "")
         )
+    pretrained = pretrained and checkpoint is None
     try:
+        if pretrained:
+            _check_pretrained_classes(name, num_classes)
         backbone = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **(options or {}))
-    except Exception as error:
-        if not pretrained:
-            raise
+    except CheckpointError:
+        raise
+    except Exception as error:  # the errors of timm, its models and the hub share no base class
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"classifier.pretrained: no weights for {name} ({reason}); offline, fetch them elsewhere and give the "
             f"file as classifier.checkpoint"
+            if pretrained
+            else f"classifier.name: timm cannot build {name} ({reason}); check the name's tag and classifier.options"
         ) from error
+    if image_size is not None and hasattr(backbone, "set_input_size"):
+        backbone.set_input_size(image_size)  # models of a fixed size; interpolates the position embedding
     if checkpoint is not None:
         weights = load_weights(checkpoint, key="classifier.checkpoint", embedded="classifier")
         load_strict(backbone, weights, source=f"classifier.checkpoint: {checkpoint}")
@@ -151,11 +159,29 @@ def build_classifier(
     return classifier
 
 
+def _check_pretrained_classes(name: str, num_classes: int) -> None:
+    """timm would quietly replace a head of another size by a random one."""
+    known = timm.get_pretrained_cfg(name)
+    if known is not None and known.num_classes != num_classes:
+        raise CheckpointError(
+            f"classifier.pretrained: timm's weights for {name} have {known.num_classes} classes, "
+            f"classifier.num_classes is {num_classes}; give weights for these classes as classifier.checkpoint"
+        )
+
+
 def set_trainable(classifier: nn.Module, trainable: str) -> None:
-    """Let ``all`` parameters, those of ``norm`` layers, or ``none`` receive gradients."""
+    """Let ``all`` parameters, those of ``norm`` layers, or ``none`` receive gradients.
+
+    Raises:
+        ConfigError: ``norm``, but there is no such layer.
+        ValueError: another word.
+    """
     if trainable not in ("all", "norm", "none"):
         raise ValueError(f"trainable must be all, norm or none, not {trainable!r}")
     classifier.requires_grad_(trainable == "all")
     if trainable == "norm":
-        for parameter in norm_parameters(classifier).values():
+        norms = norm_parameters(classifier)
+        if not norms:
+            raise ConfigError("classifier.trainable: norm, but the model has no norm layer with affine parameters")
+        for parameter in norms.values():
             parameter.requires_grad_(True)

@@ -22,7 +22,11 @@ def uniform(*, t_min: float, t_max: float) -> TimeSampler:
 
 def logit_normal(*, mean: float, std: float) -> TimeSampler:
     """1 / (1 + exp(-u)), u normal with ``mean`` and ``std`` (Esser et al. 2024, section 3.1)."""
-    return lambda generator: 1 / (1 + math.exp(-(mean + std * torch.randn((), generator=generator).item())))
+    return lambda generator: _sigmoid(mean + std * torch.randn((), generator=generator).item())
+
+
+def _sigmoid(u: float) -> float:
+    return (1 + math.tanh(u / 2)) / 2  # exp(-u) would overflow below -709
 
 
 TIMES: dict[str, Callable[..., TimeSampler]] = {"fixed": fixed, "uniform": uniform, "logit_normal": logit_normal}

@@ -9,6 +9,7 @@ of. Parameter names are those of the published checkpoints.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from timm.layers import Mlp
@@ -222,7 +223,7 @@ def load_transformer(
 
     Raises:
         CheckpointError: the file is missing, unreadable, or its parameters do not match one by one.
-        ValueError: unknown family or variant, or an incomplete size.
+        ValueError: unknown family or variant, or a size that is incomplete or does not divide evenly.
     """
     if family not in LEARNS_SIGMA:
         raise ValueError(f"unknown family {family!r}; known: {', '.join(LEARNS_SIGMA)}")
@@ -230,16 +231,19 @@ def load_transformer(
         raise ValueError(f"unknown variant {variant!r}; known: {', '.join(VARIANTS)}")
     preset = VARIANTS[variant] if variant else (None,) * 4
     given = (patch_size, hidden_size, depth, num_heads)
-    sizes = [own if own is not None else default for own, default in zip(given, preset, strict=True)]
+    sizes: list[Any] = [own if own is not None else default for own, default in zip(given, preset, strict=True)]
     if None in sizes:
         raise ValueError("give a variant, or all of patch_size, hidden_size, depth and num_heads")
     names = ("patch_size", "hidden_size", "depth", "num_heads")
+    size = dict(zip(names, sizes, strict=True))
+    if latent_size % size["patch_size"] or size["hidden_size"] % size["num_heads"] or size["hidden_size"] % 4:
+        raise ValueError(f"patch_size must divide latent_size {latent_size}, num_heads and 4 hidden_size; got {size}")
     model = DiffusionTransformer(
         latent_size=latent_size,
         in_channels=in_channels,
         num_classes=num_classes,
         learn_sigma=LEARNS_SIGMA[family],
-        **dict(zip(names, sizes, strict=True)),  # type: ignore[arg-type]
+        **size,
     )
     if checkpoint != "random":
         weights = load_weights(checkpoint, key="transformer.checkpoint", embedded="transformer")

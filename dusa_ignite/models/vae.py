@@ -36,7 +36,7 @@ def load_vae(pretrained: str) -> AutoencoderKL:
         vae = AutoencoderKL(**SD_VAE)
     else:
         try:
-            vae = AutoencoderKL.from_pretrained(pretrained)
+            vae, loading = AutoencoderKL.from_pretrained(pretrained, output_loading_info=True, low_cpu_mem_usage=False)
         except Exception as error:  # the hub's and diffusers' errors share no base class
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             where = (
@@ -46,6 +46,11 @@ def load_vae(pretrained: str) -> AutoencoderKL:
                 f"vae.pretrained: {pretrained}: {where} ({reason}); offline, fetch the repository elsewhere and give "
                 f"its folder"
             ) from error
+        if loading["missing_keys"]:  # diffusers goes on with uninitialised weights
+            names = sorted(loading["missing_keys"])
+            raise CheckpointError(
+                f"vae.pretrained: {pretrained}: {len(names)} weights are missing: {', '.join(names[:3])}"
+            )
     if vae.config.latent_channels != LATENT_CHANNELS or len(vae.config.block_out_channels) != 4:
         raise CheckpointError(f"vae.pretrained: {pretrained}: latents must have 4 channels at 1/8 of the image's side")
     vae.decoder, vae.post_quant_conv = nn.Identity(), nn.Identity()  # only the encoder is used

@@ -1,0 +1,519 @@
+"""DUSA: candidates, losses by hand, and whole updates against plain torch."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine
+from torch import nn
+
+from dusa_ignite.methods.dusa import candidate_weights, dusa, dusa_loss, image_losses, select_candidates
+from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer
+from dusa_ignite.models.classifier import norm_parameters
+from dusa_ignite.models.paths import PATHS
+from dusa_ignite.models.times import uniform
+from dusa_ignite.random import sample_generators
+
+# Candidates
+
+
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def test_top_classes_in_falling_order() -> None:
+    logits = torch.tensor([[0.1, 3.0, -1.0, 2.0], [5.0, 1.0, 4.0, -2.0]])
+    assert select_candidates(logits, num_top=3, num_random=0).tolist() == [[1, 3, 0], [0, 2, 1]]
+
+
+def test_drawn_classes_repeat_neither_each_other_nor_the_top() -> None:
+    logits = torch.randn(500, 9, generator=torch.Generator().manual_seed(0))
+    candidates = select_candidates(logits, num_top=3, num_random=4)
+    assert candidates.dtype == torch.int64
+    assert torch.equal(candidates[:, :3], logits.topk(3).indices)
+    assert (candidates.sort(dim=1).values.diff(dim=1) > 0).all()
+    everything = select_candidates(logits, num_top=4, num_random=5)
+    assert torch.equal(everything.sort(dim=1).values, torch.arange(9).expand(500, 9))
+
+
+@pytest.mark.parametrize("draw", ["multinomial", "uniform"])
+def test_a_draw_belongs_to_its_generator_alone(draw: str) -> None:
+    logits = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
+
+    def select(rows: slice, *seeds: int) -> torch.Tensor:
+        return select_candidates(logits[rows], num_top=2, num_random=3, draw=draw, generators=generators(*seeds))
+
+    batch = select(slice(0, 4), 5, 6, 7, 8)
+    torch.manual_seed(99)
+    assert torch.equal(select(slice(0, 4), 5, 6, 7, 8), batch)
+    for row, seed in enumerate((5, 6, 7, 8)):
+        assert torch.equal(select(slice(row, row + 1), seed), batch[row : row + 1])
+    assert not torch.equal(select(slice(0, 4), 1, 2, 3, 4)[:, 2:], batch[:, 2:])
+
+
+LOGITS = torch.tensor([1.0, 0.0, 3.0, 2.0])  # class 2 is the top one; the others are 0, 1, 3
+DRAWS = 20_000  # a share's standard deviation is at most 0.0036
+
+
+def shares(num_random: int = 1, **kwargs: Any) -> dict[tuple[int, ...], float]:
+    torch.manual_seed(0)
+    found = select_candidates(LOGITS.expand(DRAWS, 4), num_top=1, num_random=num_random, **kwargs)
+    assert (found[:, 0] == 2).all()
+    counts = Counter(tuple(row) for row in found[:, 1:].tolist())
+    return {key: count / DRAWS for key, count in counts.items()}
+
+
+def test_drawn_with_the_softmax_over_the_other_classes() -> None:
+    total = math.e + 1 + math.e**2
+    expected = {(0,): math.e / total, (1,): 1 / total, (3,): math.e**2 / total}
+    assert expected == pytest.approx({(0,): 0.2447, (1,): 0.0900, (3,): 0.6652}, abs=1e-4)
+    assert shares() == pytest.approx(expected, abs=0.012)
+
+
+def test_drawn_without_replacement() -> None:
+    p = {0: 0.244728, 1: 0.090031, 3: 0.665241}
+    expected = {(a, b): p[a] * p[b] / (1 - p[a]) for a in p for b in p if a != b}
+    assert shares(num_random=2) == pytest.approx(expected, abs=0.012)
+
+
+def test_temperature_flattens_the_draw() -> None:
+    total = math.exp(0.5) + 1 + math.e
+    expected = {(0,): math.exp(0.5) / total, (1,): 1 / total, (3,): math.e / total}
+    assert shares(temperature=2.0) == pytest.approx(expected, abs=0.012)
+    assert shares(temperature=1e-3) == {(3,): 1.0}
+
+
+def test_uniform_draw() -> None:
+    assert shares(draw="uniform") == pytest.approx({(0,): 1 / 3, (1,): 1 / 3, (3,): 1 / 3}, abs=0.012)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_random": 3}, r"num_top=2 \+ num_random=3 candidates do not fit 4 classes"),
+        ({"num_top": 0}, "num_top=0"),
+        ({"num_random": -1}, "num_random=-1"),
+        ({"draw": "gumbel"}, "draw must be one of .* not 'gumbel'"),
+        ({"temperature": 0.0}, "temperature must be > 0"),
+        ({"generators": generators(1, 2, 3)}, "zip"),
+    ],
+)
+def test_impossible_draws(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        select_candidates(torch.zeros(2, 4), **{"num_top": 2, "num_random": 1, **change})
+
+
+def test_candidates_carry_no_gradient_and_need_no_images() -> None:
+    logits = torch.zeros(0, 4, requires_grad=True)
+    assert select_candidates(logits, num_top=2, num_random=1, generators=[]).shape == (0, 3)
+
+
+# Losses
+
+
+def test_weights_are_the_softmax_of_the_normalised_logits() -> None:
+    logits, candidates = torch.tensor([[3.0, 0.0, 4.0]]), torch.tensor([[2, 1]])
+    normalised = math.exp(0.8) / (math.exp(0.8) + 1)  # the norm is 5
+    assert candidate_weights(logits, candidates).tolist()[0] == pytest.approx([normalised, 1 - normalised])
+    raw = math.exp(4) / (math.exp(4) + 1)
+    weights = candidate_weights(logits, candidates, normalise_logits=False)
+    assert weights.tolist()[0] == pytest.approx([raw, 1 - raw])
+
+
+PREDICTION = torch.tensor([[1.0, 2.0], [0.0, 3.0]], dtype=torch.float64)
+TARGET = torch.tensor([[1.0, 0.0], [4.0, 3.0]], dtype=torch.float64)  # squared errors 2 and 8; cosines 1/sqrt(5), 3/5
+
+
+def test_image_losses() -> None:
+    assert image_losses(PREDICTION, TARGET).tolist() == [2, 8]
+    norm = image_losses(PREDICTION, TARGET, distance="norm_l2", p=0.5, c=1e-3)
+    assert norm.tolist() == pytest.approx([2 / 2.001**0.5, 8 / 8.001**0.5], abs=1e-15)
+    assert image_losses(PREDICTION, TARGET, distance="norm_l2", p=1.0, c=2.0).tolist() == pytest.approx([0.5, 0.8])
+    cosine = image_losses(PREDICTION, TARGET, cosine_weight=0.5)
+    assert cosine.tolist() == pytest.approx([2 + 0.5 * (1 - 1 / 5**0.5), 8 + 0.5 * 0.4], abs=1e-15)
+
+
+def test_the_denominator_of_norm_l2_is_a_constant() -> None:
+    prediction = PREDICTION.clone().requires_grad_()
+    image_losses(prediction, TARGET, distance="norm_l2", p=0.5, c=1.0).sum().backward()
+    assert prediction.grad is not None  # d mse = error (two elements), over (e + c)^p
+    assert prediction.grad.flatten().tolist() == pytest.approx([0, 2 / 3**0.5, -4 / 3, 0], abs=1e-15)
+
+
+def test_unknown_distance() -> None:
+    with pytest.raises(ValueError, match=r"distance must be one of .* not 'l1'"):
+        image_losses(PREDICTION, TARGET, distance="l1")
+
+
+def test_loss_by_hand() -> None:
+    logits = torch.tensor([[3.0, 4.0], [1.0, 0.0]], dtype=torch.float64)
+    candidates = torch.tensor([[1, 0], [0, 1]])
+    predictions = torch.tensor([[[1.0], [2.0]], [[0.0], [1.0]]], dtype=torch.float64)
+    target = torch.tensor([[0.5], [0.5]], dtype=torch.float64)
+    first = 1 / (1 + math.exp(-0.2))  # normalised logits 0.8 and 0.6
+    second = 1 / (1 + math.exp(-1.0))
+    expected = ((first + 2 * (1 - first) - 0.5) ** 2 + (1 - second - 0.5) ** 2) / 2
+    assert dusa_loss(logits, candidates, predictions, target).item() == pytest.approx(expected, abs=1e-15)
+    first = 1 / (1 + math.exp(-1.0))  # raw logits 4 and 3
+    expected = ((first + 2 * (1 - first) - 0.5) ** 2 + (1 - second - 0.5) ** 2) / 2
+    raw = dusa_loss(logits, candidates, predictions, target, normalise_logits=False)
+    assert raw.item() == pytest.approx(expected, abs=1e-15)
+
+
+def test_gradient_reaches_logits_and_predictions() -> None:
+    logits = torch.tensor([[3.0, 4.0]], dtype=torch.float64, requires_grad=True)
+    predictions = torch.tensor([[[1.0], [2.0]]], dtype=torch.float64, requires_grad=True)
+    target = torch.tensor([[0.5]], dtype=torch.float64)
+    dusa_loss(logits, torch.tensor([[1, 0]]), predictions, target, normalise_logits=False).backward()
+    w = 1 / (1 + math.exp(-1.0))
+    error = 2 * (w + 2 * (1 - w) - 0.5)
+    assert predictions.grad is not None
+    assert logits.grad is not None
+    assert predictions.grad.flatten().tolist() == pytest.approx([error * w, error * (1 - w)], abs=1e-15)
+    slope = error * w * (1 - w) * (1 - 2)  # of the weight of class 1 against class 0
+    assert logits.grad.flatten().tolist() == pytest.approx([-slope, slope], abs=1e-15)
+
+
+# Whole updates
+
+CLASSES = 6
+TASK = "noise/5"
+SEED = 11
+
+
+class Toy(nn.Module):
+    """A linear classifier of 16 x 16 images."""
+
+    num_classes = CLASSES
+    mixes_images = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * 16 * 16, CLASSES)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.linear(images.flatten(1))
+
+
+def make_guide(*, trainable: bool = True, **kwargs: Any) -> Guide:
+    """A tiny transformer in pixel space, with weights that let every parameter matter."""
+    torch.manual_seed(1)
+    transformer = load_transformer(
+        "random",
+        family="repa",
+        num_classes=CLASSES,
+        latent_size=16,
+        in_channels=3,
+        patch_size=8,
+        hidden_size=16,
+        depth=1,
+        num_heads=2,
+    )
+    with torch.no_grad():
+        for parameter in transformer.parameters():
+            if parameter.requires_grad:
+                parameter.normal_(std=0.2)
+        transformer.y_embedder.embedding_table.weight.normal_()
+    if not trainable:
+        transformer.requires_grad_(False)
+    return Guide(transformer, path=PATHS["linear"], image_size=16, **kwargs).eval()
+
+
+def make_classifier(name: str, **kwargs: Any) -> Classifier:
+    torch.manual_seed(2)
+    options = {"img_size": 32} if name == "test_vit" else None
+    return build_classifier(name, num_classes=CLASSES, image_size=32, options=options, **kwargs)
+
+
+def make_batch(count: int, side: int = 16) -> dict[str, Any]:
+    images = torch.randint(256, (count, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    return {"images": images, "labels": torch.arange(count) % CLASSES, "index": torch.arange(count) * 7, "task": TASK}
+
+
+LOSS: dict[str, Any] = {"distance": "norm_l2", "p": 0.5, "c": 1e-3, "cosine_weight": 1.0}
+
+
+class Setup:
+    """A classifier, a guide and an optimizer over all that is trainable."""
+
+    def __init__(self, classifier: Any, guide: Guide, *, lr: float = 1e-3) -> None:
+        self.classifier, self.guide = classifier, guide
+        trainable = [p for model in (classifier, guide) for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(trainable, lr=lr)
+
+    def update(self, batch: dict[str, Any], *, micro_batch_size: int = 8, **kwargs: Any) -> dict[str, Any]:
+        step = dusa(
+            classifier=self.classifier,
+            guide=self.guide,
+            optimizer=self.optimizer,
+            seed=SEED,
+            micro_batch_size=micro_batch_size,
+            **{"time": uniform(t_min=0.2, t_max=0.8), "num_top": 2, "num_random": 2, **LOSS, **kwargs},
+        )
+        return step(Engine(step), batch)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        models = {"classifier": self.classifier, "guide": self.guide}
+        return {f"{k}.{n}": v.clone() for k, model in models.items() for n, v in model.state_dict().items()}
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def plain_update(classifier: Toy, guide: Guide, batch: dict[str, Any], *, lr: float) -> tuple[torch.Tensor, float]:
+    """The same update in plain torch, image by image; returns the logits and the loss."""
+    transformer = guide.transformer
+    images = batch["images"].double() / 255
+    own = sample_generators(SEED, batch["task"], batch["index"])
+    losses, logits = [], classifier(images)
+    for image, z, generator in zip(images, logits, own, strict=True):
+        t = 0.2 + 0.6 * torch.rand((), generator=generator).item()
+        noise = torch.randn(3, 16, 16, generator=generator).double()
+        gumbel = -torch.empty(CLASSES, dtype=torch.float64).exponential_(generator=generator).log()
+        order = z.detach().argsort(descending=True).tolist()
+        rest = sorted(order[2:], key=lambda k, z=z, g=gumbel: -(z[k] + g[k]).item())
+        candidates = torch.tensor(order[:2] + rest[:2])
+        x0 = image * 2 - 1
+        x_t, target = (1 - t) * x0 + t * noise, noise - x0
+        v = transformer(x_t.expand(4, -1, -1, -1), torch.full((4,), t, dtype=torch.float64), candidates)
+        w = (z / z.norm())[candidates].exp()
+        v = (v * (w / w.sum())[:, None, None, None]).sum(dim=0)
+        e = ((v - target) ** 2).mean()
+        cosine = (v * target).sum() / (v.norm() * target.norm())
+        losses.append(e / (e.detach() + 1e-3) ** 0.5 + 1 - cosine)
+    loss = torch.stack(losses).mean()
+    parameters = [p for model in (classifier, guide) for p in model.parameters() if p.requires_grad]
+    with torch.no_grad():
+        for parameter, g in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            m, v = (1 - 0.9) * g / (1 - 0.9), (1 - 0.999) * g**2 / (1 - 0.999)  # Adam's first step, bias corrected
+            parameter -= lr * m / (v.sqrt() + 1e-8)
+    return logits.detach(), loss.item()
+
+
+def test_update_equals_plain_torch() -> None:
+    torch.manual_seed(0)
+    setup = Setup(Toy().double(), make_guide().double(), lr=1e-3)
+    classifier, guide = copy.deepcopy(setup.classifier), copy.deepcopy(setup.guide)
+    before, batch = setup.state(), make_batch(5)
+    logits, loss = plain_update(classifier, guide, batch, lr=1e-3)
+    output = setup.update(batch, micro_batch_size=2)
+
+    torch.testing.assert_close(output["y_pred"], logits, rtol=0, atol=1e-12)
+    assert output["loss"] == pytest.approx(loss, abs=1e-12)
+    for ours, plain in ((setup.classifier, classifier), (setup.guide, guide)):
+        for name, value in plain.state_dict().items():
+            torch.testing.assert_close(ours.state_dict()[name], value, rtol=0, atol=1e-12, msg=name)
+    unchanged = before.keys() - changed(before, setup.state())
+    assert unchanged == {"guide.transformer.pos_embed", "guide.transformer.y_embedder.embedding_table.weight"}
+    assert torch.equal(output["y"], batch["labels"])
+    assert not output["y_pred"].requires_grad
+    assert output["diagnostics"]["skipped_update"] == 0
+    names = {"loss_top_0", "loss_top_1", "loss_rand_0", "loss_rand_1", "auc", "gap_norm", "skipped_update"}
+    assert output["diagnostics"].keys() == names
+    assert all(parameter.grad is None for parameter in setup.classifier.parameters())
+
+
+def test_predictions_are_from_before_the_update() -> None:
+    setup, batch = Setup(make_classifier("test_convnext"), make_guide(), lr=0.1), make_batch(4)
+    before = setup.classifier(batch["images"] / 255).detach()
+    torch.testing.assert_close(setup.update(batch)["y_pred"], before, rtol=0, atol=1e-5)
+    assert (setup.classifier(batch["images"] / 255) - before).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_norm"),
+    [("test_vit", "batch"), ("test_convnext", "batch"), ("test_resnet", "batch"), ("test_resnet", "source")],
+)
+def test_micro_batches_do_not_change_the_update(name: str, batch_norm: str) -> None:
+    def run(micro_batch_size: int) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
+        classifier = make_classifier(name, batch_norm=batch_norm).double()
+        setup = Setup(classifier, make_guide().double(), lr=1e-4)
+        outputs = [setup.update(make_batch(8), micro_batch_size=micro_batch_size) for _ in range(2)]
+        return outputs, setup.state()
+
+    whole_outputs, whole = run(8)
+    assert changed(Setup(make_classifier(name).double(), make_guide().double()).state(), whole)
+    for micro_batch_size in (1, 3):
+        outputs, state = run(micro_batch_size)
+        for output, expected in zip(outputs, whole_outputs, strict=True):
+            torch.testing.assert_close(output["y_pred"], expected["y_pred"], rtol=0, atol=1e-12)
+            assert output["loss"] == pytest.approx(expected["loss"], abs=1e-12)
+            assert output["diagnostics"] == pytest.approx(expected["diagnostics"], abs=1e-10)
+        for key, value in whole.items():
+            torch.testing.assert_close(state[key], value, rtol=0, atol=1e-12, msg=key)
+
+
+def test_draws_depend_on_the_samples_position_not_on_its_place_in_the_batch() -> None:
+    def loss_of(rows: list[int]) -> float:
+        setup, batch = Setup(Toy().double(), make_guide().double()), make_batch(4)
+        torch.manual_seed(0)
+        setup.classifier.linear.reset_parameters()
+        return setup.update({key: value if key == "task" else value[rows] for key, value in batch.items()})["loss"]
+
+    single = [loss_of([row]) for row in range(4)]
+    assert len({round(value, 9) for value in single}) == 4
+    assert loss_of([2, 0, 3, 1]) == pytest.approx(sum(single) / 4, abs=1e-12)
+
+
+def test_norm_training_changes_norm_parameters_alone() -> None:
+    setup = Setup(make_classifier("test_resnet", trainable="norm"), make_guide(trainable=False))
+    before = setup.state()
+    for _ in range(2):  # the residual branches' last gains start at zero, and hide what comes before them
+        setup.update(make_batch(4, side=32))
+    expected = {f"classifier.{name}" for name in norm_parameters(setup.classifier)}
+    assert changed(before, setup.state()) == expected
+
+
+def test_a_frozen_transformer_stays() -> None:
+    setup = Setup(make_classifier("test_convnext"), make_guide(trainable=False))
+    before = setup.state()
+    setup.update(make_batch(4), micro_batch_size=3)
+    after = changed(before, setup.state())
+    assert after
+    assert all(name.startswith("classifier.") for name in after)
+
+
+def test_a_frozen_classifier_stays() -> None:
+    setup = Setup(make_classifier("test_convnext", trainable="none"), make_guide())
+    before = setup.state()
+    setup.update(make_batch(4), micro_batch_size=3)
+    after = changed(before, setup.state())
+    assert after
+    assert all(name.startswith("guide.transformer.") for name in after)
+
+
+def test_images_of_mixed_sizes() -> None:
+    batch = make_batch(3, side=40)
+    batch["images"] = [batch["images"][0], batch["images"][1, :, :20], batch["images"][2, :, 3:19, :16]]
+    setup = Setup(make_classifier("test_convnext").double(), make_guide().double())
+    expected = torch.cat([setup.classifier([image.double() / 255]) for image in batch["images"]]).detach()
+    before = setup.state()
+    output = setup.update(batch, micro_batch_size=2)
+    torch.testing.assert_close(output["y_pred"], expected, rtol=0, atol=1e-12)
+    assert math.isfinite(output["loss"])
+    assert changed(before, setup.state())
+
+
+def test_an_empty_batch_changes_nothing() -> None:
+    setup = Setup(make_classifier("test_resnet"), make_guide())
+    before = setup.state()
+    output = setup.update({**make_batch(0), "images": torch.empty(0, 3, 1, 1, dtype=torch.uint8)})
+    assert output["y_pred"].shape == (0, CLASSES)
+    assert output["y"].shape == (0,)
+    assert math.isnan(output["loss"])
+    assert output["diagnostics"]["skipped_update"] == 0  # there was nothing to learn from
+    assert changed(before, setup.state()) == set()
+    assert setup.optimizer.state_dict()["state"] == {}
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 8])
+def test_a_loss_that_is_no_number_skips_the_update(micro_batch_size: int) -> None:
+    setup = Setup(Toy(), make_guide())
+    setup.update(make_batch(4))
+    with torch.no_grad():
+        setup.guide.transformer.final_layer.linear.bias[0] = math.nan  # type: ignore[union-attr, operator]
+    before, moments = setup.state(), copy.deepcopy(setup.optimizer.state_dict()["state"])
+    output = setup.update(make_batch(4), micro_batch_size=micro_batch_size)
+    assert math.isnan(output["loss"])
+    assert output["diagnostics"]["skipped_update"] == 1
+    assert output["y_pred"].isfinite().all()
+    after = setup.state()
+    assert all(before[key].equal(after[key]) or before[key].isnan().any() for key in before)
+    kept = setup.optimizer.state_dict()["state"]
+    assert all(torch.equal(kept[i][key], moments[i][key]) for i in moments for key in moments[i])
+    assert all(parameter.grad is None for parameter in setup.optimizer.param_groups[0]["params"])
+
+
+def test_an_infinite_gradient_under_a_finite_loss_skips_the_update() -> None:
+    setup = Setup(Toy(), make_guide())
+    handle = setup.classifier.linear.bias.register_hook(lambda gradient: gradient * math.inf)
+    before = setup.state()
+    output = setup.update(make_batch(4))
+    assert math.isfinite(output["loss"])
+    assert output["diagnostics"]["skipped_update"] == 1
+    assert changed(before, setup.state()) == set()
+    handle.remove()
+    assert setup.update(make_batch(4))["diagnostics"]["skipped_update"] == 0
+    assert changed(before, setup.state())
+
+
+def test_float16_overflow_skips_the_update_and_lowers_the_scale() -> None:
+    setup = Setup(Toy(), make_guide(autocast_dtype=torch.float16))
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40, backoff_factor=2.0**-30)
+    before = setup.state()
+    output = setup.update(make_batch(4), scaler=scaler)
+    assert math.isfinite(output["loss"])
+    assert output["diagnostics"]["skipped_update"] == 1
+    assert scaler.get_scale() == 2**10
+    assert changed(before, setup.state()) == set()
+    assert setup.update(make_batch(4), scaler=scaler)["diagnostics"]["skipped_update"] == 0
+    assert scaler.get_scale() == 2**10
+    assert changed(before, setup.state())
+
+
+def test_a_scaled_loss_makes_the_same_update() -> None:
+    def run(scaler: torch.amp.GradScaler | None) -> tuple[float, dict[str, torch.Tensor]]:
+        torch.manual_seed(0)
+        setup = Setup(Toy().double(), make_guide().double())
+        return setup.update(make_batch(4), scaler=scaler)["loss"], setup.state()
+
+    plain_loss, plain = run(None)
+    scaled_loss, scaled = run(torch.amp.GradScaler("cpu", init_scale=1024.0))
+    assert scaled_loss == plain_loss
+    for key, value in plain.items():
+        torch.testing.assert_close(scaled[key], value, rtol=0, atol=1e-12, msg=key)
+
+
+def test_diagnostics_rate_each_candidates_own_prediction() -> None:
+    torch.manual_seed(0)
+    setup, batch = Setup(Toy().double(), make_guide().double()), make_batch(2)
+    top = setup.classifier(batch["images"].double() / 255).argmax(dim=1)
+    expected = []
+    for image, own, label in zip(batch["images"], sample_generators(SEED, TASK, batch["index"]), top, strict=True):
+        x0, t = image.double() / 127.5 - 1, 0.2 + 0.6 * torch.rand((), generator=own).double()
+        z = torch.randn(3, 16, 16, generator=own).double()
+        v = setup.guide.transformer(((1 - t) * x0 + t * z)[None], t[None], label[None])[0]
+        expected.append((v - (z - x0)).square().mean().item())
+    assert setup.update(batch)["diagnostics"]["loss_top_0"] == pytest.approx(sum(expected) / 2, abs=1e-9)
+
+
+# GPU
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_bfloat16_update_on_a_gpu_is_finite() -> None:
+    classifier = make_classifier("test_convnext").cuda()
+    setup = Setup(classifier, make_guide(autocast_dtype=torch.bfloat16).cuda())
+    before = setup.state()
+    output = setup.update(make_batch(8), micro_batch_size=3)
+    assert output["diagnostics"]["skipped_update"] == 0
+    assert math.isfinite(output["loss"])
+    assert output["y_pred"].dtype == torch.float32
+    assert output["y_pred"].is_cuda
+    assert output["y"].is_cuda
+    after = setup.state()
+    assert changed(before, after)
+    assert all(value.isfinite().all() for value in after.values())
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_float64_updates_on_gpu_and_cpu_agree() -> None:
+    def run(device: str) -> list[dict[str, Any]]:
+        classifier = make_classifier("test_convnext").to(device, torch.float64)
+        setup = Setup(classifier, make_guide().to(device, torch.float64), lr=1e-4)
+        return [setup.update(make_batch(8), micro_batch_size=3) for _ in range(3)]
+
+    for ours, expected in zip(run("cuda"), run("cpu"), strict=True):
+        torch.testing.assert_close(ours["y_pred"].cpu(), expected["y_pred"], rtol=0, atol=1e-9)
+        assert ours["loss"] == pytest.approx(expected["loss"], abs=1e-9)
