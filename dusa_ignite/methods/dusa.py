@@ -8,15 +8,16 @@ velocity) that was really there, and that can be checked without a label.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from ignite.engine import Engine
-from torch.nn import functional as F
 
 from dusa_ignite.distributed import all_reduce_gradients, global_sum
+from dusa_ignite.methods.candidates import select_candidates
 from dusa_ignite.methods.diagnostics import guidance_diagnostics
+from dusa_ignite.methods.losses import dusa_loss
 from dusa_ignite.methods.step import chunks, finite_step, trainable_parameters
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.guide import Guide
@@ -24,130 +25,7 @@ from dusa_ignite.models.times import TimeSampler
 from dusa_ignite.models.views import Images, to_float
 from dusa_ignite.random import sample_generators
 
-DRAWS = ("multinomial", "uniform")
-DISTANCES = ("mse", "norm_l2")
-
-
-def select_candidates(
-    logits: torch.Tensor,
-    *,
-    num_top: int,
-    num_random: int,
-    temperature: float = 1.0,
-    draw: str = "multinomial",
-    generators: Sequence[torch.Generator] | None = None,
-) -> torch.Tensor:
-    """The classes worth asking the guide about: the most likely ones, and a few others.
-
-    The others are drawn without replacement from the remaining classes, with probability softmax(logits / temperature)
-    (``multinomial``, by the Gumbel-top-k trick) or equal probability (``uniform``).
-
-    Args:
-        logits: (B, C) raw logits.
-        num_top: most likely classes, >= 1.
-        num_random: other classes, >= 0; num_top + num_random <= C.
-        temperature: > 0; larger draws more evenly.
-        draw: ``multinomial`` or ``uniform``.
-        generators: one CPU generator per image; ``None`` = torch's global one.
-
-    Returns:
-        (B, num_top + num_random) int64: the top classes in falling order, then the drawn ones in the order of the draw.
-
-    Raises:
-        ValueError: more candidates than classes, a temperature that is not positive, or an unknown draw.
-    """
-    count, num_classes = logits.shape
-    if not 1 <= num_top <= num_top + num_random <= num_classes:
-        raise ValueError(f"num_top={num_top} + num_random={num_random} candidates do not fit {num_classes} classes")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be > 0, not {temperature}")
-    if draw not in DRAWS:
-        raise ValueError(f"draw must be one of {DRAWS}, not {draw!r}")
-    logits = logits.detach()
-    top = logits.topk(num_top, dim=1).indices
-    if num_random == 0:
-        return top
-    scores = _gumbel(count, num_classes, generators).to(logits.device)
-    if draw == "multinomial":
-        scores = scores + logits.double() / temperature
-    others = scores.scatter(1, top, -torch.inf).topk(num_random, dim=1).indices
-    return torch.cat([top, others], dim=1)
-
-
-def _gumbel(count: int, num_classes: int, generators: Sequence[torch.Generator] | None) -> torch.Tensor:
-    """(count, num_classes) standard Gumbel draws, float64, on the CPU."""
-    draws = torch.empty(count, num_classes, dtype=torch.float64)
-    if generators is None:
-        draws.exponential_()
-    else:
-        for row, generator in zip(draws, generators, strict=True):
-            row.exponential_(generator=generator)
-    return -draws.log()
-
-
-def candidate_weights(logits: torch.Tensor, candidates: torch.Tensor, *, normalise_logits: bool = True) -> torch.Tensor:
-    """(B, K) weights: the softmax over the candidates of the (L2-normalised) logits (B, C); they carry the gradient."""
-    z = F.normalize(logits, dim=1) if normalise_logits else logits
-    return z.gather(1, candidates).softmax(dim=1)
-
-
-def image_losses(
-    prediction: torch.Tensor,
-    target: torch.Tensor,
-    *,
-    distance: str = "mse",
-    p: float = 0.5,
-    c: float = 1e-3,
-    cosine_weight: float = 0.0,
-) -> torch.Tensor:
-    """(B,) losses between predictions and targets (B, ...).
-
-    With e the mean squared error of an image: ``mse`` is e, ``norm_l2`` is e / (e + c)^p, the denominator taken as a
-    constant. ``cosine_weight`` adds that many times 1 - cosine similarity of the flattened arrays.
-
-    Raises:
-        ValueError: unknown distance.
-    """
-    if distance not in DISTANCES:
-        raise ValueError(f"distance must be one of {DISTANCES}, not {distance!r}")
-    prediction, target = prediction.flatten(1), target.flatten(1)
-    loss = (prediction - target).square().mean(dim=1)
-    if distance == "norm_l2":
-        loss = loss / (loss.detach() + c).pow(p)
-    if cosine_weight:
-        loss = loss + cosine_weight * (1 - F.cosine_similarity(prediction, target, dim=1))
-    return loss
-
-
-def dusa_loss(
-    logits: torch.Tensor,
-    candidates: torch.Tensor,
-    predictions: torch.Tensor,
-    target: torch.Tensor,
-    *,
-    normalise_logits: bool = True,
-    distance: str = "mse",
-    p: float = 0.5,
-    c: float = 1e-3,
-    cosine_weight: float = 0.0,
-) -> torch.Tensor:
-    """DUSA's objective: the weighted sum of the conditional predictions against what the path asks for.
-
-    Args:
-        logits: (B, C) raw logits; the gradient reaches them through the weights.
-        candidates: (B, K) int64 classes.
-        predictions: (B, K, ...) one prediction per candidate; the gradient reaches the guide through them.
-        target: (B, ...) noise or velocity.
-        normalise_logits: whether the weights are taken over L2-normalised logits, as in the paper.
-        distance, p, c, cosine_weight: see :func:`image_losses`.
-
-    Returns:
-        Scalar, the mean over the batch (DUSA paper, equation 10).
-    """
-    weights = candidate_weights(logits, candidates, normalise_logits=normalise_logits)
-    combined = torch.einsum("bk,bk...->b...", weights.to(predictions.dtype), predictions)
-    losses = image_losses(combined, target, distance=distance, p=p, c=c, cosine_weight=cosine_weight)
-    return losses.mean()
+__all__ = ["dusa", "dusa_loss", "select_candidates"]
 
 
 def dusa(

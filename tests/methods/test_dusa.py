@@ -12,7 +12,9 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
-from dusa_ignite.methods.dusa import candidate_weights, dusa, dusa_loss, image_losses, select_candidates
+from dusa_ignite.methods.candidates import candidate_weights
+from dusa_ignite.methods.dusa import dusa, dusa_loss, select_candidates
+from dusa_ignite.methods.losses import image_losses
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer
 from dusa_ignite.models.classifier import norm_parameters
 from dusa_ignite.models.paths import PATHS

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models import DiffusionTransformer, load_transformer
-from dusa_ignite.models.transformer import LEARNS_SIGMA, VARIANTS, sincos_positions
+from dusa_ignite.models.load import LEARNS_SIGMA, VARIANTS
+from dusa_ignite.models.transformer import sincos_positions
 
 FAMILIES = ("repa", "sit", "dit")
 SMALL: dict[str, Any] = {"num_classes": 10, "latent_size": 8, "patch_size": 2, "hidden_size": 32, "depth": 1}

@@ -1,0 +1,69 @@
+"""DUSA's objective: distances between what the guide predicts and what the path asks for."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from dusa_ignite.methods.candidates import candidate_weights
+
+DISTANCES = ("mse", "norm_l2")
+
+
+def image_losses(
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    distance: str = "mse",
+    p: float = 0.5,
+    c: float = 1e-3,
+    cosine_weight: float = 0.0,
+) -> torch.Tensor:
+    """(B,) losses between predictions and targets (B, ...).
+
+    With e the mean squared error of an image: ``mse`` is e, ``norm_l2`` is e / (e + c)^p, the denominator taken as a
+    constant. ``cosine_weight`` adds that many times 1 - cosine similarity of the flattened arrays.
+
+    Raises:
+        ValueError: unknown distance.
+    """
+    if distance not in DISTANCES:
+        raise ValueError(f"distance must be one of {DISTANCES}, not {distance!r}")
+    prediction, target = prediction.flatten(1), target.flatten(1)
+    loss = (prediction - target).square().mean(dim=1)
+    if distance == "norm_l2":
+        loss = loss / (loss.detach() + c).pow(p)
+    if cosine_weight:
+        loss = loss + cosine_weight * (1 - F.cosine_similarity(prediction, target, dim=1))
+    return loss
+
+
+def dusa_loss(
+    logits: torch.Tensor,
+    candidates: torch.Tensor,
+    predictions: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    normalise_logits: bool = True,
+    distance: str = "mse",
+    p: float = 0.5,
+    c: float = 1e-3,
+    cosine_weight: float = 0.0,
+) -> torch.Tensor:
+    """DUSA's objective: the weighted sum of the conditional predictions against what the path asks for.
+
+    Args:
+        logits: (B, C) raw logits; the gradient reaches them through the weights.
+        candidates: (B, K) int64 classes.
+        predictions: (B, K, ...) one prediction per candidate; the gradient reaches the guide through them.
+        target: (B, ...) noise or velocity.
+        normalise_logits: whether the weights are taken over L2-normalised logits, as in the paper.
+        distance, p, c, cosine_weight: see :func:`image_losses`.
+
+    Returns:
+        Scalar, the mean over the batch (DUSA paper, equation 10).
+    """
+    weights = candidate_weights(logits, candidates, normalise_logits=normalise_logits)
+    combined = torch.einsum("bk,bk...->b...", weights.to(predictions.dtype), predictions)
+    losses = image_losses(combined, target, distance=distance, p=p, c=c, cosine_weight=cosine_weight)
+    return losses.mean()
