@@ -10,6 +10,8 @@ import ignite.distributed as idist
 from dusa_ignite.config import load_config, to_yaml
 from dusa_ignite.errors import UserError
 
+INTERRUPTED = 75  # sysexits.h EX_TEMPFAIL: stopped by a signal, saved, to be resumed
+
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
@@ -19,26 +21,33 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--config", required=True, help="YAML file, see configs/")
     parser.add_argument("--print-config", action="store_true", help="print the resolved config and exit")
-    parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run of this name")
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run of this name")
+    earlier.add_argument("--resume", action="store_true", help="go on with an unfinished run of this name")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="change options of the config")
     return parser.parse_intermixed_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run; the exit code is 2 where something given cannot be used."""
+    """Run; the exit code is 2 where something given cannot be used, 75 where a signal stopped a run."""
     options = parse(arguments)
     try:
-        config = load_config(options.config, options.overrides)
+        config = load_config(options.config, [*options.overrides, *(["resume=auto"] if options.resume else [])])
         if options.print_config:
             print(to_yaml(config), end="")
             return 0
         from dusa_ignite import run_folder  # what follows imports torch, which printing a config does not need
         from dusa_ignite.adapt import adapt
         from dusa_ignite.distributed import backend_from_environment
+        from dusa_ignite.handlers import Interrupted
 
         run_folder.log_to(None)
-        with idist.Parallel(backend=backend_from_environment()) as parallel:
-            parallel.run(adapt, config, options.overwrite)
+        try:
+            with idist.Parallel(backend=backend_from_environment()) as parallel:
+                parallel.run(adapt, config, options.overwrite)
+        except Interrupted as stop:
+            print(f"{stop}; go on with --resume", file=sys.stderr)
+            return INTERRUPTED
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from dusa_ignite.data.corruption_names import DIGITS_CORRUPTIONS
 from dusa_ignite.data.corruptions import corrupt
 from dusa_ignite.data.tasks import Task
-from dusa_ignite.errors import DataError
+from dusa_ignite.errors import ConfigError, DataError
 from dusa_ignite.random import derive_seed
 
 IMAGE_SIZE = 32
@@ -74,16 +74,17 @@ def digits_tasks(*, corruptions: str | Sequence[str], severities: Sequence[int])
         Tasks named like ``"gaussian_noise/5"``.
 
     Raises:
-        DataError: a corruption or a severity does not exist, or scikit-learn is missing.
+        ConfigError: a corruption or a severity does not exist.
+        DataError: scikit-learn is missing.
     """
     names = DIGITS_CORRUPTIONS if corruptions in ("benchmark", "all") else corruptions
     names = [names] if isinstance(names, str) else names
     for name in names:
         if name not in DIGITS_CORRUPTIONS:
-            raise DataError(f"digits have no corruption {name!r}; choose from {', '.join(DIGITS_CORRUPTIONS)}")
+            raise ConfigError(f"digits have no corruption {name!r}; choose from {', '.join(DIGITS_CORRUPTIONS)}")
     for severity in severities:
         if severity not in range(1, 6):
-            raise DataError(f"digits have no severity {severity!r}; choose from 1, 2, 3, 4, 5")
+            raise ConfigError(f"digits have no severity {severity!r}; choose from 1, 2, 3, 4, 5")
     return [
         Task(f"{name}/{severity}", CorruptedDigits(name, severity), CLASSES)
         for name in names
