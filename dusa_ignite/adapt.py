@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +10,20 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
+from ignite.handlers import Checkpoint
 
 from dusa_ignite import build, run_folder
+from dusa_ignite.checkpoints import AtomicSaver, load_newest
 from dusa_ignite.config import Config, to_yaml
 from dusa_ignite.data.tasks import Task
 from dusa_ignite.engine import create_adaptation_engine
 from dusa_ignite.handlers import (
+    ClassifierExport,
+    MetricSums,
     NonFiniteGuard,
+    PredictionLog,
     Progress,
+    RunCheckpoint,
     TaskReset,
     TaskResults,
     UpdateLog,
@@ -42,9 +49,18 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
 
     Raises:
         UserError: something in the config, the data or the weights cannot be used.
+        Interrupted: a signal asked the run to stop; it has been saved.
     """
     folder = Path(config.output_dir) / config.name
-    run_folder.check_free(folder, overwrite=overwrite)
+    may_resume = config.resume == "auto" and not overwrite
+    if may_resume and run_folder.is_finished(folder):
+        logger.info("%s: finished already", folder)
+        return
+    resuming = may_resume and run_folder.is_unfinished(folder)
+    if resuming:
+        run_folder.check_same_config(folder, config)
+    else:
+        run_folder.check_free(folder, overwrite=overwrite)
     build.set_up_torch(config)
 
     tasks = build.tasks(config)
@@ -53,7 +69,7 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     guide = build.guide(config) if config.method.name != "source" else None
     optimizer = build.optimizer(config, classifier, guide)
     scaler = torch.amp.GradScaler(idist.device().type, enabled=build.autocast_dtype(config) is torch.float16)
-    update = build.update(config, classifier, guide, optimizer, scaler)
+    engine = create_adaptation_engine(build.update(config, classifier, guide, optimizer, scaler))
 
     stateful: dict[str, Any] = {"classifier": classifier}
     if guide is not None:
@@ -61,15 +77,14 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     norm_ema = build.norm_ema(config, classifier)
     if norm_ema is not None:
         stateful["norm_ema"] = norm_ema
+    resets = config.setting == "fully" and guide is not None
 
-    idist.barrier()  # every process has found the folder free
+    checkpoint = load_newest(folder / run_folder.CHECKPOINTS) if resuming else None
+    idist.barrier()  # every process has looked at the folder
     if idist.get_rank() > 0:
         logging.getLogger("dusa_ignite").setLevel(logging.WARNING)
     else:
-        run_folder.create(folder)
-        run_folder.log_to(folder)
-        (folder / run_folder.CONFIG).write_text(to_yaml(config))
-        write_json(folder / run_folder.RUN, describe(config, tasks, classifier, guide))
+        start_folder(config, folder, describe(config, tasks, classifier, guide), fresh=checkpoint is None)
     logger.info("%s: %d tasks, %d updates, on %s", config.name, len(tasks), len(stream), idist.device())
 
     metrics = task_metrics(
@@ -78,23 +93,60 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
         device=idist.device(),
     )
     results = TaskResults(metrics=list(metrics), on_row=save_rows_to(folder))
-    engine = create_adaptation_engine(update)
-    if config.setting == "fully" and guide is not None:
+    guard = NonFiniteGuard(max_in_a_row=config.run.max_skipped_in_a_row)
+    updates = UpdateLog(folder / run_folder.UPDATES)
+    predictions = PredictionLog(folder / run_folder.PREDICTIONS)
+    progress = {"metrics": MetricSums(metrics), "results": results, "guard": guard}
+    progress |= {"updates": updates, "predictions": predictions}
+
+    if resets:
         TaskReset(stateful).attach(engine)
     if norm_ema is not None:
         norm_ema.attach(engine)
     attach_metrics(engine, metrics)
     results.attach(engine)
-    NonFiniteGuard(max_in_a_row=config.run.max_skipped_in_a_row).attach(engine)
+    guard.attach(engine)
+    updates.attach(engine)
+    predictions.attach(engine)
     if idist.get_rank() == 0:
-        UpdateLog(folder / run_folder.UPDATES).attach(engine)
         Progress(total=len(stream), every_seconds=config.run.log_every_seconds).attach(engine)
+        if config.export == "classifier":
+            ClassifierExport(folder / run_folder.EXPORTS, classifier).attach(engine)
+    RunCheckpoint(
+        AtomicSaver(folder / run_folder.CHECKPOINTS, keep=config.checkpoint.keep),
+        stateful=stateful,
+        progress=progress,
+        resets=resets,
+        every_minutes=config.checkpoint.every_minutes,
+        every_updates=config.checkpoint.every_updates,
+    ).attach(engine)
 
-    engine.run(stream, max_epochs=1, epoch_length=len(stream))
+    if checkpoint is not None:
+        restore(checkpoint, {"engine": engine, **progress, **stateful})
+        logger.info("goes on after update %d", engine.state.iteration)
+    if engine.state.iteration < len(stream):
+        engine.run(stream, max_epochs=1, epoch_length=len(stream))
 
     if idist.get_rank() == 0:
         finish(config, folder, results.rows)
         run_folder.log_to(None)
+
+
+def start_folder(config: Config, folder: Path, description: dict[str, Any], *, fresh: bool) -> None:
+    """Make the folder ready to be written to, and say in it what is run."""
+    if fresh:
+        run_folder.create(folder)
+        (folder / run_folder.CONFIG).write_text(to_yaml(config))
+        write_json(folder / run_folder.RUN, description)
+    else:
+        before = json.loads((folder / run_folder.RUN).read_text())
+        write_json(folder / run_folder.RUN, {**before, "resumed": [*before.get("resumed", []), description]})
+    run_folder.log_to(folder)
+
+
+def restore(checkpoint: dict[str, Any], things: dict[str, Any]) -> None:
+    """Load what a checkpoint holds; one from between two tasks lacks what the next task's reset restores."""
+    Checkpoint.load_objects(to_load={name: things[name] for name in checkpoint}, checkpoint=checkpoint)
 
 
 def describe(config: Config, tasks: list[Task], classifier: Classifier, guide: Guide | None) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def update(
     classifier: Classifier,
     guide: Guide | None,
     optimizer: torch.optim.Optimizer | None,
-    scaler: torch.amp.GradScaler,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> Update:
     """The method's process function."""
     micro_batch_size = config.data.micro_batch_size

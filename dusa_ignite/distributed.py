@@ -40,11 +40,15 @@ def global_sums(values: torch.Tensor) -> list[float]:
 
 
 def all_reduce_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
-    """Add up the gradients of all processes, in place; a missing gradient counts as zero."""
-    if idist.get_world_size() == 1:
+    """Add up the gradients of all processes, in place; one that is missing in some of them counts as zero there.
+
+    One that is missing everywhere stays missing: the optimizer must not touch a parameter that has no part in the loss.
+    """
+    if idist.get_world_size() == 1 or not parameters:
         return
-    for parameter in parameters:
-        if parameter.grad is None:
+    found = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=parameters[0].device)
+    for parameter, somewhere in zip(parameters, global_sums(found), strict=True):
+        if parameter.grad is None and somewhere:
             parameter.grad = torch.zeros_like(parameter)
     for bucket in _buckets([parameter.grad for parameter in parameters if parameter.grad is not None]):
         flat = torch.cat([gradient.flatten() for gradient in bucket])

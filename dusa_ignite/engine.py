@@ -25,6 +25,9 @@ class TaskEvents(EventEnum):
     middle of a task does not fire it again. ``TASK_COMPLETED`` fires after a task's last update, once all handlers of
     ``ITERATION_COMPLETED`` have run, metrics included. ``UPDATE_COMPLETED`` fires after every update, behind all of
     these: everything that belongs to the update has happened, so it is the moment to save.
+
+    Filters such as ``TASK_COMPLETED(every=2)`` count tasks (``engine.state.task_number``, from 1) and updates; Ignite's
+    loggers take the same numbers for their horizontal axis.
     """
 
     TASK_STARTED = "task_started"
@@ -64,7 +67,15 @@ def create_adaptation_engine(update: Callable[[Engine, dict[str, Any]], dict[str
         >>> engine.run(stream, max_epochs=1)
     """
     engine = Engine(update)
-    engine.register_events(*TaskEvents)
+    engine.register_events(
+        *TaskEvents,
+        event_to_attr={
+            TaskEvents.TASK_STARTED: "task_number",
+            TaskEvents.TASK_COMPLETED: "task_number",
+            TaskEvents.UPDATE_COMPLETED: "iteration",
+        },
+    )
+    engine.state_dict_user_keys.append("task_number")
     engine.add_event_handler(Events.STARTED, _prepare_run)
     engine.add_event_handler(Events.ITERATION_STARTED, _begin_task)
     return engine
@@ -81,7 +92,9 @@ def output_of(engine: Engine) -> dict[str, Any]:
 
 
 def _prepare_run(engine: Engine) -> None:
-    """Set the stream's position, and put our end-of-update handler behind those attached by now."""
+    """Set the counter and the stream's position, and put our end-of-update handler behind those attached by now."""
+    if engine.state.iteration == 0:
+        engine.state.task_number = 0  # type: ignore[attr-defined]
     stream: Any = engine.state.dataloader
     if hasattr(stream, "seek"):
         stream.seek(engine.state.iteration)
@@ -94,6 +107,7 @@ def _begin_task(engine: Engine) -> None:
     batch = batch_of(engine)
     engine.state.task = batch["task"]  # type: ignore[attr-defined]
     if batch["first"]:
+        engine.state.task_number += 1  # type: ignore[attr-defined]
         engine.fire_event(TaskEvents.TASK_STARTED)
 
 

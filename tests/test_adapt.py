@@ -64,9 +64,11 @@ def test_outputs(photos: Path, tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
         "accuracy_stream.png",
         "accuracy_tasks.png",
+        "checkpoints",
         "config.yaml",
         "log.txt",
         "metrics.jsonl",
+        "predictions.csv",
         "results.csv",
         "run.json",
         "summary.json",

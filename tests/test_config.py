@@ -94,6 +94,9 @@ MINIMAL_RESOLVED: dict[str, Any] = {
         "name": "adam",
         "betas": [0.9, 0.999],
     },
+    "checkpoint": {"every_minutes": 15.0, "every_updates": None, "keep": 1},
+    "resume": "never",
+    "export": None,
     "norm_ema": None,
 }
 

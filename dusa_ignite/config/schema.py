@@ -20,6 +20,7 @@ from dusa_ignite.config.models import (
     UniformTime,
     Vae,
 )
+from dusa_ignite.config.outputs import Checkpoint
 from dusa_ignite.config.types import Number, Section
 
 Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
@@ -77,6 +78,13 @@ class Config(Section):
         default=Adam(), discriminator="name", description="how parameters are updated"
     )
     norm_ema: NormEma | None = Field(default=None, description="null = off")
+    checkpoint: Checkpoint = Field(default=Checkpoint(), description="when the run is saved")
+    resume: Literal["never", "auto"] = Field(
+        default="never", description="auto = go on with an unfinished run of this name where there is one, as --resume"
+    )
+    export: Literal["classifier"] | None = Field(
+        default=None, description="classifier = keep the adapted classifier of every task, for timm; null = nothing"
+    )
 
     @field_validator("path")
     @classmethod

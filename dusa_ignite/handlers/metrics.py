@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine
 from ignite.exceptions import NotComputableError
@@ -67,27 +68,23 @@ class ExpectedCalibrationError(Metric):
         return float((self._hits - self._confidences).abs().sum() / self._counts.sum())
 
 
-class FiniteAverage(Average):
-    """Ignite's average, over the finite numbers only; NaN where there is none."""
-
-    def update(self, output: float) -> None:
-        """Add a number."""
-        if math.isfinite(output):
-            super().update(output)
-
-    def compute(self) -> float:
-        """The mean so far."""
-        return float(super().compute()) if self.num_examples else math.nan
-
-
 class _NaNIfEmpty:
-    """Makes a metric NaN, instead of an error, where there has been no labelled image."""
+    """Makes a metric NaN, instead of an error, where nothing has been counted in any process."""
 
     def compute(self) -> float:
         try:
             return float(super().compute())  # type: ignore[misc]
         except NotComputableError:
             return math.nan
+
+
+class FiniteAverage(_NaNIfEmpty, Average):
+    """Ignite's average, over the finite numbers only; NaN where there is none."""
+
+    def update(self, output: float) -> None:
+        """Add a number."""
+        if math.isfinite(output):
+            super().update(output)
 
 
 class Top1(_NaNIfEmpty, Accuracy):
@@ -119,8 +116,44 @@ def task_metrics(*, num_classes: int, ema: bool = False, device: str | torch.dev
     metrics["ece"] = ExpectedCalibrationError(labelled, device=device)
     if ema:
         metrics["ema_top1"] = Top1(lambda output: labelled(output, "ema_y_pred"), device=device)
-    metrics["loss"] = FiniteAverage(lambda output: output["loss"], device=device)
+    metrics["loss"] = FiniteAverage(_loss_once, device=device)
     return metrics
+
+
+def _loss_once(output: dict[str, Any]) -> float:
+    """The loss in the first process alone: it is that of the global batch in all of them."""
+    return output["loss"] if idist.get_rank() == 0 else math.nan
+
+
+class MetricSums:
+    """The state of metrics that count and add up, as sums over all processes: another number of them can go on from it.
+
+    Args:
+        metrics: their state consists of numbers and tensors that are summed over processes.
+    """
+
+    def __init__(self, metrics: dict[str, Metric]) -> None:
+        self.metrics = metrics
+
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """Every metric's sums; all processes must call it."""
+        return {
+            name: {key: _summed(getattr(metric, key)) for key in metric._state_dict_all_req_keys}
+            for name, metric in self.metrics.items()
+        }
+
+    def load_state_dict(self, state: dict[str, dict[str, Any]]) -> None:
+        """Give the sums to the first process, zeros to the others."""
+        for name, metric in self.metrics.items():
+            metric.reset()
+            for key, value in state[name].items() if idist.get_rank() == 0 else ():
+                setattr(metric, key, value.to(metric._device, copy=True) if isinstance(value, torch.Tensor) else value)
+
+
+def _summed(value: Any) -> Any:
+    if idist.get_world_size() == 1:
+        return value.clone() if isinstance(value, torch.Tensor) else value
+    return idist.all_reduce(value.clone() if isinstance(value, torch.Tensor) else value)
 
 
 def attach_metrics(engine: Engine, metrics: dict[str, Metric]) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 from ignite.engine import Engine
 
 from dusa_ignite.engine import TaskEvents, batch_of, output_of
+from dusa_ignite.handlers.append import AppendedFile
 
 
-class UpdateLog:
-    """Appends a line per update to a file: iteration, task, the update's loss, the metrics of the task so far and the
-    guidance diagnostics. Numbers that are not finite are written as ``null``.
+class UpdateLog(AppendedFile):
+    """Appends a line per update to a file (in the first process only): iteration, task, the update's loss, the metrics
+    of the task so far and the guidance diagnostics. Numbers that are not finite are written as ``null``.
 
     Args:
         path: the file.
@@ -22,9 +23,6 @@ class UpdateLog:
     Example:
         >>> UpdateLog(folder / "metrics.jsonl").attach(engine)
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
     def attach(self, engine: Engine) -> None:
         """Write after every update."""
@@ -40,8 +38,7 @@ class UpdateLog:
             "task": batch_of(engine)["task"],
             **{name: finite_or_none(value) for name, value in numbers.items()},
         }
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        self.append(json.dumps(line) + "\n")
 
 
 def finite_or_none(value: float) -> float | None:
