@@ -126,7 +126,7 @@ def dusa(
 
         all_reduce_gradients(parameters)
         loss_value = global_sum(loss_sum.item()) if total else math.nan
-        stepped = total > 0 and finite_step(optimizer, scaler, parameters, loss_value)
+        stepped = total > 0 and finite_step(optimizer, parameters, loss_value, scaler)
         diagnostics = guidance_diagnostics(torch.cat(all_errors), num_top=num_top, total=max(total, 1))
         return {
             "y_pred": torch.cat(all_logits),

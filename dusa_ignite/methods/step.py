@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+
+from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.views import Images
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:
@@ -19,11 +22,49 @@ def trainable_parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Para
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
+def backpropagate(
+    classifier: Classifier,
+    images: Images,
+    loss: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    micro_batch_size: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The gradient of any loss of a whole batch's logits, with at most ``micro_batch_size`` images in the graph at once.
+
+    The loss is differentiated with respect to the logits alone; that gradient is then carried through the classifier
+    chunk by chunk, after a first pass without a graph where there is more than one. A classifier whose images depend on
+    each other goes in one piece.
+
+    Args:
+        classifier: its parameters' gradients are added to.
+        images: float RGB in [0, 1], B of them; B may be 0.
+        loss: maps logits (B, C) to a scalar, already divided by what is global over processes.
+        micro_batch_size: images in the graph at once.
+
+    Returns:
+        The logits (B, C) and the loss, both detached.
+    """
+    count = len(images)
+    parts = list(chunks(count, count if classifier.mixes_images else micro_batch_size))
+    with torch.set_grad_enabled(len(parts) == 1):
+        outputs = [classifier(images[part]) for part in parts]
+    empty = next(classifier.parameters()).new_empty(0, classifier.num_classes)
+    leaf = torch.cat([empty, *(output.detach() for output in outputs)]).requires_grad_()
+    value = loss(leaf)
+    if value.requires_grad:
+        value.backward()
+    if leaf.grad is not None:
+        for part in parts:
+            output = outputs[0] if len(parts) == 1 else classifier(images[part])
+            output.backward(leaf.grad[part])
+    return leaf.detach(), value.detach()
+
+
 def finite_step(
     optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
     parameters: Sequence[torch.nn.Parameter],
     loss: float,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> bool:
     """Take the optimizer's step if the loss and every gradient are finite, then drop the gradients.
 
@@ -32,6 +73,7 @@ def finite_step(
     Returns:
         Whether the step was taken.
     """
+    scaler = scaler or torch.amp.GradScaler(enabled=False)
     scaler.unscale_(optimizer)
     finite = math.isfinite(loss) and _all_finite([p.grad for p in parameters if p.grad is not None])
     if finite:

@@ -40,7 +40,7 @@ def test_parameters_of_all_groups() -> None:
 
 def test_finite_step_is_taken_and_drops_the_gradients() -> None:
     parameters, optimizer = make([2.0, None, -1.0])
-    assert finite_step(optimizer, torch.amp.GradScaler("cpu", enabled=False), parameters, loss=1.0)
+    assert finite_step(optimizer, parameters, loss=1.0)
     assert [parameter.item() for parameter in parameters] == [0, 1, 1.5]
     assert [parameter.grad for parameter in parameters] == [None] * 3
 
@@ -60,7 +60,7 @@ def test_anything_not_finite_skips_the_step(gradients: list[float | None], loss:
     parameters, optimizer = make(gradients)
     scaler = torch.amp.GradScaler("cpu", enabled=enabled, init_scale=4.0)
     scaler.scale(torch.ones(1))
-    assert not finite_step(optimizer, scaler, parameters, loss)
+    assert not finite_step(optimizer, parameters, loss, scaler)
     assert [parameter.item() for parameter in parameters] == [1, 1]
     assert [parameter.grad for parameter in parameters] == [None] * 2
     if enabled:
@@ -71,6 +71,6 @@ def test_scaled_gradients_are_unscaled() -> None:
     parameters, optimizer = make([8.0])
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1)
     scaler.scale(torch.ones(1))
-    assert finite_step(optimizer, scaler, parameters, loss=1.0)
+    assert finite_step(optimizer, parameters, 1.0, scaler)
     assert parameters[0].item() == 1 - 0.5 * 8 / 4
     assert scaler.get_scale() == 8
