@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.handlers.checkpoint import BaseSaveHandler
 
@@ -35,7 +36,9 @@ class AtomicSaver(BaseSaveHandler):
         self.keep = keep
 
     def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
-        """Write the checkpoint under ``filename``."""
+        """Write the checkpoint under ``filename``, in the first process."""
+        if idist.get_rank() > 0:
+            return
         part = self.folder / f"{filename}.part"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

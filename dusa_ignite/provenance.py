@@ -36,12 +36,19 @@ def describe_run(
         "command": sys.argv,
         "seed": seed,
         "world_size": world_size,
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "git_commit": git_commit(),
         "weights_sha256": {name: weights_sha256(model) for name, model in models.items()},
         "data_fingerprints": {task.name: task.dataset.fingerprint() for task in tasks},
         "hardware": hardware(),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None  # run from a checkout that is not installed
 
 
 def git_commit() -> str | None:

@@ -42,7 +42,10 @@ def mean_row(rows: Sequence[Row]) -> Row:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """All rows and their mean under :data:`COLUMNS`; what a run has not is left empty. Replaces the file at once."""
+    """All rows and their mean under :data:`COLUMNS`, to nine digits (sums taken in another order differ behind these); what a run has not is left empty.
+
+    Replaces the file at once.
+    """
     with _replacing(path).open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -105,7 +108,7 @@ def _missing(value: Any) -> bool:
 def _csv(value: Any) -> str:
     if _missing(value):
         return ""
-    return repr(value) if isinstance(value, float) else str(value)
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def _cell(column: str, value: Any) -> str:

@@ -201,8 +201,8 @@ def test_printed_config_loads_back_equal(path: Path, tmp_path: Path) -> None:
 
 
 def test_names_agree_with_the_models() -> None:
-    from dusa_ignite.models.paths import DEFAULT_PATH, PATHS
     from dusa_ignite.models.load import LEARNS_SIGMA, VARIANTS
+    from dusa_ignite.models.paths import DEFAULT_PATH, PATHS
     from dusa_ignite.models.vae import DOWNSAMPLING
 
     assert set(get_args(Variant)) == set(VARIANTS)

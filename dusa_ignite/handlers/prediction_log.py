@@ -47,5 +47,6 @@ class PredictionLog(AppendedFile):
         if engine.state.iteration == 1:
             writer.writerow(COLUMNS)
         for share in shares:
-            writer.writerows((batch["task"], *line) for line in zip(*share, strict=True))
+            for *line, certainty in zip(*share, strict=True):
+                writer.writerow((batch["task"], *line, f"{certainty:.6f}"))
         self.append(text.getvalue())

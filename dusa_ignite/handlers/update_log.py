@@ -36,7 +36,7 @@ class UpdateLog(AppendedFile):
         line = {
             "iteration": state.iteration,
             "task": batch_of(engine)["task"],
-            **{name: finite_or_none(value) for name, value in numbers.items()},
+            **{name: finite_or_none(value) for name, value in numbers.items() if isinstance(value, int | float)},
         }
         self.append(json.dumps(line) + "\n")
 

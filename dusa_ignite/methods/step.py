@@ -29,7 +29,7 @@ def backpropagate(
     *,
     micro_batch_size: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The gradient of any loss of a whole batch's logits, with at most ``micro_batch_size`` images in the graph at once.
+    """The gradient of any loss of a batch's logits, with at most ``micro_batch_size`` images in the graph at once.
 
     The loss is differentiated with respect to the logits alone; that gradient is then carried through the classifier
     chunk by chunk, after a first pass without a graph where there is more than one. A classifier whose images depend on
@@ -74,6 +74,8 @@ def finite_step(
         Whether the step was taken.
     """
     scaler = scaler or torch.amp.GradScaler(enabled=False)
+    if scaler.is_enabled():
+        scaler.scale(torch.zeros((), device=parameters[0].device))  # a share without images has not touched it yet
     scaler.unscale_(optimizer)
     finite = math.isfinite(loss) and _all_finite([p.grad for p in parameters if p.grad is not None])
     if finite:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from dusa_ignite.errors import CheckpointError, ConfigError
+from dusa_ignite.errors import CheckpointError, ConfigError, DataError
 from dusa_ignite.models.checkpoints import load_strict, load_weights
 from dusa_ignite.models.views import Images, classifier_view
 
@@ -62,7 +62,18 @@ class Classifier(nn.Module):
 
     def forward(self, images: Images) -> torch.Tensor:
         """Logits (B, num_classes) of float RGB images in [0, 1]: (B, 3, H, W), or a list of (3, H, W)."""
+        if len(images) == 1 and self.mixes_images:
+            return self._single(images)
         return self.backbone(self.view(images))
+
+    def _single(self, images: Images) -> torch.Tensor:
+        try:
+            return self.backbone(self.view(images))
+        except ValueError as error:  # where the feature map has shrunk to one pixel
+            raise DataError(
+                f"a batch of one image has no statistics for BatchNorm ({error}); choose data.batch_size so that no "
+                f"batch has one image, or set classifier.batch_norm=source"
+            ) from error
 
     def forward_features(self, images: Images) -> torch.Tensor:
         """The backbone's ``forward_features``: its last feature map or tokens, before pooling."""

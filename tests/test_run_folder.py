@@ -1,0 +1,128 @@
+"""A folder's results are never lost by accident."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dusa_ignite import run_folder
+from dusa_ignite.errors import ConfigError
+from dusa_ignite.run_folder import OUTPUTS, check_free, create, log_to
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """The folder of a finished run, with a file of the user's own."""
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    for name in (*OUTPUTS, "notes.txt"):
+        (folder / name).write_text(name)
+    return folder
+
+
+@pytest.fixture
+def restore_logging() -> Iterator[None]:
+    """Leaves the loggers as they were."""
+    loggers = [logging.getLogger(name) for name in ("dusa_ignite", "ignite", "ignite.distributed.launcher.Parallel")]
+    before = [(one.level, one.propagate, one.disabled, list(one.handlers)) for one in loggers]
+    loggers[0].handlers = []
+    yield
+    for one, (level, propagate, disabled, handlers) in zip(loggers, before, strict=True):
+        for handler in one.handlers:
+            handler.close()
+        one.level, one.propagate, one.disabled, one.handlers = level, propagate, disabled, handlers
+        one.manager._clear_cache()  # type: ignore[attr-defined]
+
+
+def test_a_new_folder_is_free(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    check_free(folder, overwrite=False)
+    assert not folder.exists()
+    create(folder)
+    assert folder.is_dir()
+
+
+def test_a_folder_without_our_files_is_free(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    check_free(tmp_path, overwrite=False)
+    create(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_finished_run_is_refused(finished: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_free(finished, overwrite=False)
+    assert str(caught.value) == (
+        f"{finished}: holds a finished run; choose another name=..., or give --overwrite to replace it"
+    )
+    check_free(finished, overwrite=True)
+    assert (finished / "results.csv").read_text() == "results.csv"  # checking removes nothing
+
+
+@pytest.mark.parametrize("name", [name for name in OUTPUTS if name != run_folder.SUMMARY])
+def test_a_run_that_has_not_finished_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(ConfigError, match="holds a run that has not finished"):
+        check_free(tmp_path, overwrite=False)
+    check_free(tmp_path, overwrite=True)
+
+
+def test_overwriting_removes_our_files_only(finished: Path) -> None:
+    create(finished)
+    assert {path.name for path in finished.iterdir()} - {run_folder.LOG} == {"notes.txt"}
+    assert not (finished / run_folder.LOG).exists() or (finished / run_folder.LOG).read_text() == ""
+    assert (finished / "notes.txt").read_text() == "notes.txt"
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_file_in_its_place(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "mine").write_text("")
+    with pytest.raises(ConfigError, match="mine: is a file; choose another name"):
+        check_free(tmp_path / "mine", overwrite=overwrite)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(ConfigError, match=r"runs/mine: cannot be written to \(.+\); choose another output_dir"):
+        create(tmp_path / "runs" / "mine")
+
+
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    try:
+        (tmp_path / "probe").touch()
+    except OSError:
+        pass
+    else:
+        pytest.skip("this user may write anywhere")
+    with pytest.raises(ConfigError, match=r"cannot be written to \(Permission denied\)"):
+        create(tmp_path)
+
+
+def test_a_folder_that_takes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def touch(self: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", touch)
+    with pytest.raises(ConfigError, match=r"cannot be written to \(Permission denied\)"):
+        create(tmp_path)
+
+
+@pytest.mark.usefixtures("restore_logging")
+def test_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log_to(tmp_path)
+    logger = logging.getLogger("dusa_ignite.some.module")
+    logger.info("to both")
+    log_to(None)
+    logger.info("to the console alone")
+    logger.debug("to nobody")
+    captured = capsys.readouterr()
+    assert captured.out == "to both\nto the console alone\n"
+    assert captured.err == ""
+    (line,) = (tmp_path / run_folder.LOG).read_text().splitlines()
+    assert line.endswith(" INFO dusa_ignite.some.module: to both")
+    assert line[:4].isdigit()
+    assert len(logging.getLogger("dusa_ignite").handlers) == 1
