@@ -30,6 +30,7 @@ from dusa_ignite.handlers import (
     attach_metrics,
     task_metrics,
 )
+from dusa_ignite.handlers.tracking import attach_tracking, check_tracking
 from dusa_ignite.handlers.update_log import read_update_log
 from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.plots import plot_stream, plot_tasks
@@ -51,6 +52,7 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
         UserError: something in the config, the data or the weights cannot be used.
         Interrupted: a signal asked the run to stop; it has been saved.
     """
+    run_folder.log_to(None)
     folder = Path(config.output_dir) / config.name
     may_resume = config.resume == "auto" and not overwrite
     if may_resume and run_folder.is_finished(folder):
@@ -61,12 +63,15 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
         run_folder.check_same_config(folder, config)
     else:
         run_folder.check_free(folder, overwrite=overwrite)
+    check_tracking(**config.tracking.model_dump())
     build.set_up_torch(config)
 
     tasks = build.tasks(config)
     stream = build.stream(config, tasks)
     classifier = build.classifier(config)
     guide = build.guide(config) if config.method.name != "source" else None
+    description = describe(config, tasks, classifier, guide) if idist.get_rank() == 0 else {}
+    build.spread(config, classifier, guide)
     optimizer = build.optimizer(config, classifier, guide)
     scaler = torch.amp.GradScaler(idist.device().type, enabled=build.autocast_dtype(config) is torch.float16)
     engine = create_adaptation_engine(build.update(config, classifier, guide, optimizer, scaler))
@@ -77,6 +82,7 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     norm_ema = build.norm_ema(config, classifier)
     if norm_ema is not None:
         stateful["norm_ema"] = norm_ema
+    saved = build.saved_in_full(config, stateful)
     resets = config.setting == "fully" and guide is not None
 
     checkpoint = load_newest(folder / run_folder.CHECKPOINTS) if resuming else None
@@ -84,7 +90,7 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     if idist.get_rank() > 0:
         logging.getLogger("dusa_ignite").setLevel(logging.WARNING)
     else:
-        start_folder(config, folder, describe(config, tasks, classifier, guide), fresh=checkpoint is None)
+        start_folder(config, folder, description, fresh=checkpoint is None)
     logger.info("%s: %d tasks, %d updates, on %s", config.name, len(tasks), len(stream), idist.device())
 
     metrics = task_metrics(
@@ -112,9 +118,18 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
         Progress(total=len(stream), every_seconds=config.run.log_every_seconds).attach(engine)
         if config.export == "classifier":
             ClassifierExport(folder / run_folder.EXPORTS, classifier).attach(engine)
+    tracking = attach_tracking(
+        engine,
+        folder=folder,
+        results=results,
+        parameters=config.model_dump(mode="json"),
+        resumed=resuming,
+        done=checkpoint["engine"]["iteration"] if checkpoint else 0,
+        **config.tracking.model_dump(),
+    )
     RunCheckpoint(
         AtomicSaver(folder / run_folder.CHECKPOINTS, keep=config.checkpoint.keep),
-        stateful=stateful,
+        stateful=saved,
         progress=progress,
         resets=resets,
         every_minutes=config.checkpoint.every_minutes,
@@ -122,13 +137,14 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     ).attach(engine)
 
     if checkpoint is not None:
-        restore(checkpoint, {"engine": engine, **progress, **stateful})
+        restore(checkpoint, {"engine": engine, **progress, **saved})
         logger.info("goes on after update %d", engine.state.iteration)
-    if engine.state.iteration < len(stream):
-        engine.run(stream, max_epochs=1, epoch_length=len(stream))
-
+    with tracking:
+        if engine.state.iteration < len(stream):
+            engine.run(stream, max_epochs=1, epoch_length=len(stream))
+        if idist.get_rank() == 0:
+            finish(config, folder, results.rows)
     if idist.get_rank() == 0:
-        finish(config, folder, results.rows)
         run_folder.log_to(None)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
+from timm.layers import convert_sync_batchnorm
+from torch import distributed as dist
 
 from dusa_ignite.config import Config
 from dusa_ignite.config.data import Digits, ImageFolder, ImageNetC
@@ -14,6 +16,7 @@ from dusa_ignite.config.methods import Source
 from dusa_ignite.data.digits import digits_tasks
 from dusa_ignite.data.image_folder import image_folder_tasks
 from dusa_ignite.data.imagenet_c import imagenet_c_tasks
+from dusa_ignite.data.settings import gradual, mixed
 from dusa_ignite.data.tasks import Task, TaskStream
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import NormEMA
@@ -21,6 +24,7 @@ from dusa_ignite.methods import Update, dusa, source
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer, load_vae
 from dusa_ignite.models.paths import PATHS
 from dusa_ignite.models.times import TIMES
+from dusa_ignite.sharding import ShardedModel, ShardedOptimizer, shard
 
 
 def set_up_torch(config: Config) -> None:
@@ -60,7 +64,7 @@ def tasks(config: Config) -> list[Task]:
             f"classifier.num_classes: {config.classifier.num_classes}, but data {config.data.name} has {classes}; "
             f"they must agree"
         )
-    return found
+    return {"gradual": gradual, "mixed": mixed}.get(config.setting, list)(found)
 
 
 def _tasks(data: ImageNetC | ImageFolder | Digits) -> list[Task]:
@@ -79,6 +83,7 @@ def stream(config: Config, tasks: list[Task]) -> TaskStream:
         batch_size=data.batch_size,
         seed=config.seed,
         shuffle=data.shuffle,
+        correlation=data.correlation if config.setting == "correlated" else None,
         limit=data.limit,
         max_batches=config.run.max_batches,
         num_workers=min(data.num_workers, os.cpu_count() or 1),  # more than cores only get in each other's way
@@ -116,6 +121,38 @@ def guide(config: Config) -> Guide:
         autocast_dtype=autocast_dtype(config),
     )
     return guide.eval().to(idist.device(), model_dtype(config))
+
+
+def spread(config: Config, classifier: Classifier, guide: Guide | None) -> None:
+    """Make the models fit for several processes, where there are any, before their optimizer is made.
+
+    Raises:
+        ConfigError: what is asked for needs processes that torchrun or --nproc starts, or GPUs.
+    """
+    if config.distributed.strategy == "fsdp" and guide is not None:
+        if not dist.is_initialized():
+            raise ConfigError("distributed.strategy: fsdp needs torchrun (--nproc_per_node=1 for one) or --nproc")
+        shard(guide.transformer, world_size=idist.get_world_size(), device=idist.device())
+    if idist.get_world_size() > 1 and classifier.mixes_images:
+        if idist.device().type != "cuda":
+            raise ConfigError(
+                "classifier.batch_norm: batch needs GPUs for statistics over several processes; take one process, or "
+                "classifier.batch_norm=source"
+            )
+        classifier.backbone = convert_sync_batchnorm(classifier.backbone)
+        classifier.eval()
+
+
+def saved_in_full(config: Config, stateful: dict[str, Any]) -> dict[str, Any]:
+    """The stateful things as checkpoints hold them: whatever is sharded, gathered."""
+    if config.distributed.strategy != "fsdp" or "transformer" not in stateful:
+        return stateful
+    models = {name: stateful[name] for name in ("classifier", "transformer")}
+    return {
+        **stateful,
+        "transformer": ShardedModel(stateful["transformer"]),
+        "optimizer": ShardedOptimizer(stateful["optimizer"], models),
+    }
 
 
 def optimizer(config: Config, classifier: Classifier, guide: Guide | None) -> torch.optim.Optimizer | None:

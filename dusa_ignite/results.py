@@ -42,9 +42,9 @@ def mean_row(rows: Sequence[Row]) -> Row:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """All rows and their mean under :data:`COLUMNS`, to nine digits (sums taken in another order differ behind these); what a run has not is left empty.
+    """All rows and their mean under :data:`COLUMNS`; what a run has not is left empty. Replaces the file at once.
 
-    Replaces the file at once.
+    Numbers have nine digits: behind these, sums taken in another order differ.
     """
     with _replacing(path).open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -28,10 +28,12 @@ FREE_TO_CHANGE = (  # on resuming: no effect on results, but for the last digits
     "resume",
     "export",
     "checkpoint",
+    "distributed.timeout_minutes",
     "run.log_every_seconds",
     "run.num_threads",
     "data.micro_batch_size",
     "data.num_workers",
+    "tracking",
 )
 
 
@@ -117,4 +119,3 @@ def log_to(folder: Path | None) -> None:
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(file)
     logging.getLogger("ignite").setLevel(logging.CRITICAL)  # it announces exceptions that we raise and report ourselves
-    logging.getLogger("ignite.distributed.launcher.Parallel").disabled = True  # it has a handler and level of its own

@@ -5,12 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-import ignite.distributed as idist
-
 from dusa_ignite.config import load_config, to_yaml
 from dusa_ignite.errors import UserError
-
-INTERRUPTED = 75  # sysexits.h EX_TEMPFAIL: stopped by a signal, saved, to be resumed
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -24,6 +20,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run of this name")
     earlier.add_argument("--resume", action="store_true", help="go on with an unfinished run of this name")
+    parser.add_argument("--nproc", type=int, default=1, metavar="N", help="start N processes on this machine")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="change options of the config")
     return parser.parse_intermixed_args(arguments)
 
@@ -33,25 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         config = load_config(options.config, [*options.overrides, *(["resume=auto"] if options.resume else [])])
-        if options.print_config:
-            print(to_yaml(config), end="")
-            return 0
-        from dusa_ignite import run_folder  # what follows imports torch, which printing a config does not need
-        from dusa_ignite.adapt import adapt
-        from dusa_ignite.distributed import backend_from_environment
-        from dusa_ignite.handlers import Interrupted
-
-        run_folder.log_to(None)
-        try:
-            with idist.Parallel(backend=backend_from_environment()) as parallel:
-                parallel.run(adapt, config, options.overwrite)
-        except Interrupted as stop:
-            print(f"{stop}; go on with --resume", file=sys.stderr)
-            return INTERRUPTED
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    if options.print_config:
+        print(to_yaml(config), end="")
+        return 0
+    from dusa_ignite.adapt import adapt  # imports torch, which printing a config does not need
+    from dusa_ignite.launcher import launch
+
+    return launch(adapt, config, options.overwrite, nproc=options.nproc, timeout=config.distributed.timeout_minutes)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ MINIMAL_RESOLVED: dict[str, Any] = {
         "batch_size": 64,
         "micro_batch_size": 8,
         "shuffle": True,
+        "correlation": 0.1,
         "limit": None,
         "num_workers": 4,
         "on_error": "raise",
@@ -94,9 +95,11 @@ MINIMAL_RESOLVED: dict[str, Any] = {
         "name": "adam",
         "betas": [0.9, 0.999],
     },
+    "distributed": {"strategy": "ddp", "timeout_minutes": 10.0},
     "checkpoint": {"every_minutes": 15.0, "every_updates": None, "keep": 1},
     "resume": "never",
     "export": None,
+    "tracking": {"clearml": None, "tensorboard": False},
     "norm_ema": None,
 }
 
@@ -274,7 +277,10 @@ def test_integer_for_a_number(minimal: Path) -> None:
         ),
         ("data.severities=[5,5]", "data.severities: 5 listed more than once"),
         ("data.on_error=ignore", "data.on_error: 'ignore' is not allowed; allowed: raise | skip"),
-        ("setting=episodic", "setting: 'episodic' is not allowed; allowed: fully | continual"),
+        (
+            "setting=sometimes",
+            "setting: 'sometimes' is not allowed; allowed: fully | continual | gradual | mixed | correlated | episodic",
+        ),
         ("seed=-1", "seed: -1 is not allowed; allowed: an integer >= 0 and < 4294967296"),
         ("data=5", "data: 5 is not a mapping; allowed: a mapping with name imagenet_c | image_folder | digits"),
         (

@@ -14,7 +14,7 @@ from torch import nn
 from toys import Adaptation, assert_identical, flat, noise_task
 
 from dusa_ignite import distributed
-from dusa_ignite.distributed import all_reduce_gradients, backend_from_environment, global_sum, global_sums
+from dusa_ignite.distributed import all_reduce_gradients, global_sum, global_sums
 
 WORLD_SIZES = [2, 3]
 
@@ -88,15 +88,6 @@ def test_one_process_sums_nothing() -> None:
     parameter = nn.Parameter(torch.zeros(2))
     all_reduce_gradients([parameter])
     assert parameter.grad is None
-
-
-def test_backend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert backend_from_environment() is None
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    for cuda, backend in ((False, "gloo"), (True, "nccl")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
-        assert backend_from_environment() == backend
 
 
 def test_a_bucket_is_full_at_its_size_and_has_one_dtype(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from dusa_ignite.config.fields import nearest
-from dusa_ignite.config.types import Section, Severities, read_list
+from dusa_ignite.config.types import Number, Section, Severities, read_list
 from dusa_ignite.data.corruption_names import ALL_CORRUPTIONS, DIGITS_CORRUPTIONS
 
 Corruptions = Literal["benchmark", "all"] | tuple[str, ...]
@@ -22,6 +22,7 @@ class _Data(Section):
         default=8, ge=1, description="images in the graph at once, >= 1; no effect on results"
     )
     shuffle: bool = Field(default=True, description="whether a task's images come in random order")
+    correlation: Number = Field(default=0.1, gt=0, description="of labels in setting=correlated, > 0; small = bursts")
     limit: int | None = Field(default=None, ge=1, description="images per task, >= 1, a random subset; null = all")
     num_workers: int = Field(default=4, ge=0, description="loader processes, >= 0; 0 = load in the main process")
     on_error: Literal["raise", "skip"] = Field(default="raise", description="what an unreadable image does")

@@ -9,7 +9,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from dusa_ignite.config.errors import problems_of
-from dusa_ignite.config.overrides import apply_overrides, origin, parse_override
+from dusa_ignite.config.fields import choices
+from dusa_ignite.config.overrides import Override, apply_overrides, origin, parse_override
+from dusa_ignite.config.presets import take_presets
 from dusa_ignite.config.schema import Config
 from dusa_ignite.config.yaml_file import read_mapping
 from dusa_ignite.errors import ConfigError
@@ -37,13 +39,17 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, schema: type
     """:func:`load_config` for any schema, whose sections with a choice are unions told apart by ``name``."""
     content = read_mapping(path)
     typed = [parse_override(text) for text in overrides]
+    preset: list[Override] = []
+    if "method" in schema.model_fields:
+        preset = take_presets(content, typed, methods=list(choices(schema.model_fields["method"])))
+        apply_overrides(content, preset, schema=schema)
     apply_overrides(content, typed, schema=schema)
     try:
         return schema.model_validate(content)
     except ValidationError as error:
         lines = []
         for problem in problems_of(error, schema=schema, content=content):
-            override = origin(problem.keys, typed, content=content)
+            override = origin(problem.keys, [*preset, *typed], content=content)
             source = f"override {override.text}" if override else path
             lines.append(f"{source}: {problem.keys[0]}: {problem.text}")
         raise ConfigError("\n".join(lines)) from error

@@ -20,7 +20,8 @@ from dusa_ignite.config.models import (
     UniformTime,
     Vae,
 )
-from dusa_ignite.config.outputs import Checkpoint
+from dusa_ignite.config.outputs import Checkpoint, Tracking
+from dusa_ignite.config.processes import Distributed
 from dusa_ignite.config.types import Number, Section
 
 Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
@@ -61,7 +62,9 @@ class Config(Section):
     name: str = Field(pattern=r"^\w[\w .+=-]*$", description="the run's folder within output_dir")
     output_dir: str = Field(default="runs", min_length=1, description="folder of all runs' outputs")
     seed: int = Field(default=2024, ge=0, lt=2**32, description="of everything random, 0 .. 2^32 - 1")
-    setting: Literal["fully", "continual"] = Field(default="fully", description="reset before every task, or never")
+    setting: Literal["fully", "continual", "gradual", "mixed", "correlated", "episodic"] = Field(
+        default="fully", description="how tasks are arranged and when the model is reset"
+    )
     run: Run = Field(default=Run(), description="how it is computed")
     data: ImageNetC | ImageFolder | Digits = Field(discriminator="name", description="the stream of tasks")
     classifier: Classifier = Field(description="what is adapted")
@@ -78,6 +81,7 @@ class Config(Section):
         default=Adam(), discriminator="name", description="how parameters are updated"
     )
     norm_ema: NormEma | None = Field(default=None, description="null = off")
+    distributed: Distributed = Field(default=Distributed(), description="how several processes share the work")
     checkpoint: Checkpoint = Field(default=Checkpoint(), description="when the run is saved")
     resume: Literal["never", "auto"] = Field(
         default="never", description="auto = go on with an unfinished run of this name where there is one, as --resume"
@@ -85,6 +89,7 @@ class Config(Section):
     export: Literal["classifier"] | None = Field(
         default=None, description="classifier = keep the adapted classifier of every task, for timm; null = nothing"
     )
+    tracking: Tracking = Field(default=Tracking(), description="where it can be watched")
 
     @field_validator("path")
     @classmethod

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from dusa_ignite.data.order import correlated_order, task_order
 from dusa_ignite.errors import DataError
-from dusa_ignite.random import numpy_generator
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,10 @@ Images = torch.Tensor | list[torch.Tensor]
 
 class LabelledImages(Protocol):
     """A map-style data set of labelled images; it travels to loader processes, so it must pickle."""
+
+    @property
+    def labels(self) -> np.ndarray | torch.Tensor:
+        """(N,) int64, -1 = unknown."""
 
     def __len__(self) -> int: ...
 
@@ -73,6 +77,8 @@ class TaskStream:
         batch_size: images per update, over all processes; a task's last batch may be smaller.
         seed: with a task's name it fixes the order of the task's images.
         shuffle: whether to draw that order, else data set order.
+        correlation: instead, order each task's images so that labels come in bursts, with this concentration > 0 of
+            :func:`dusa_ignite.data.order.correlated_order`.
         limit: images per task, a random subset fixed by the seed; ``None`` = all.
         max_batches: batches per task; ``None`` = all.
         num_workers: loader processes; 0 = load in this process.
@@ -91,6 +97,7 @@ class TaskStream:
         batch_size: int,
         seed: int,
         shuffle: bool = True,
+        correlation: float | None = None,
         limit: int | None = None,
         max_batches: int | None = None,
         num_workers: int = 0,
@@ -109,7 +116,10 @@ class TaskStream:
         self.position = 0
         self.plan: list[BatchPlan] = []
         for number, task in enumerate(self.tasks):
-            order = task_order(task, seed=seed, shuffle=shuffle, limit=limit)
+            if correlation is None:
+                order = task_order(task, seed=seed, shuffle=shuffle, limit=limit)
+            else:
+                order = correlated_order(task, seed=seed, delta=correlation, limit=limit)
             batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)][:max_batches]
             for k, indices in enumerate(batches):
                 self.plan.append(BatchPlan(number, indices, first=k == 0, last=k == len(batches) - 1))
@@ -142,15 +152,6 @@ class TaskStream:
             raise DataError(f"{unreadable[0]}; mend or remove it, or set data.on_error=skip to leave such images out")
         for message in unreadable:
             logger.warning("left out: %s", message)
-
-
-def task_order(task: Task, *, seed: int, shuffle: bool, limit: int | None) -> np.ndarray:
-    """The task's image positions in the order they are met, a function of (seed, task name) alone."""
-    count = len(task.dataset)
-    if not shuffle and limit is None:
-        return np.arange(count)
-    order = numpy_generator(seed, task.name).permutation(count)[:limit]
-    return order if shuffle else np.sort(order)
 
 
 def stack_images(images: list[torch.Tensor]) -> Images:

@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
+from dusa_ignite.distributed import local
 from dusa_ignite.engine import TaskEvents
 
 
@@ -17,7 +18,8 @@ class TaskReset:
     """Restores everything stateful to what it was when this handler was made, before each task.
 
     Restored are parameters, buffers, optimizer moments, the loss scale and whatever else is in the mapping; pending
-    gradients are dropped. The snapshot lies in host memory and leaves out frozen parameters.
+    gradients are dropped. The snapshot lies in host memory, holds this process's part of what is sharded, and leaves
+    out frozen parameters.
 
     Args:
         stateful: objects with ``state_dict`` and ``load_state_dict``, by name.
@@ -38,10 +40,17 @@ class TaskReset:
         """Restore the snapshot."""
         for name, thing in self.stateful.items():
             if isinstance(thing, nn.Module):
-                thing.load_state_dict(self.snapshot[name], strict=False)
-                thing.zero_grad(set_to_none=True)
+                _restore(thing, self.snapshot[name])
             else:
                 thing.load_state_dict(copy.deepcopy(self.snapshot[name]))  # it may keep the very tensors it is given
+
+
+@torch.no_grad()
+def _restore(module: nn.Module, snapshot: dict[str, torch.Tensor]) -> None:
+    state = module.state_dict()
+    for name, value in snapshot.items():
+        local(state[name]).copy_(value)
+    module.zero_grad(set_to_none=True)
 
 
 def _snapshot(thing: Any) -> Any:
@@ -49,7 +58,7 @@ def _snapshot(thing: Any) -> Any:
         return copy.deepcopy(thing.state_dict())
     frozen = {name for name, parameter in thing.named_parameters() if not parameter.requires_grad}
     return {
-        name: value.detach().to("cpu", copy=True) if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+        name: local(value.detach()).to("cpu", copy=True)
         for name, value in thing.state_dict().items()
         if name not in frozen
     }

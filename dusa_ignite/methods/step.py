@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from dusa_ignite.distributed import global_sum, local
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import Images
 
@@ -77,7 +78,8 @@ def finite_step(
     if scaler.is_enabled():
         scaler.scale(torch.zeros((), device=parameters[0].device))  # a share without images has not touched it yet
     scaler.unscale_(optimizer)
-    finite = math.isfinite(loss) and _all_finite([p.grad for p in parameters if p.grad is not None])
+    finite = math.isfinite(loss) and _all_finite([local(p.grad) for p in parameters if p.grad is not None])
+    finite = global_sum(float(not finite)) == 0  # shards differ from process to process
     if finite:
         scaler.step(optimizer)
     scaler.update()
@@ -86,7 +88,5 @@ def finite_step(
 
 
 def _all_finite(gradients: list[torch.Tensor]) -> bool:
-    if not gradients:
-        return True
-    norms = torch.stack([gradient.abs().amax().double() for gradient in gradients])  # one transfer for all
-    return bool(norms.isfinite().all())
+    largest = [gradient.abs().amax().double() for gradient in gradients if gradient.numel()]  # a shard may be empty
+    return not largest or bool(torch.stack(largest).isfinite().all())  # one transfer for all

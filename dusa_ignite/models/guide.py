@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 import torch
 from diffusers import AutoencoderKL
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 
 from dusa_ignite.models.paths import Path
 from dusa_ignite.models.views import Images, guide_view
@@ -42,6 +44,11 @@ class Guide(nn.Module):
         self.scaling_factor = scaling_factor
         self.autocast_dtype = autocast_dtype
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the transformer is spread over several processes."""
+        return isinstance(self.transformer, FSDPModule)
+
     @torch.no_grad()
     def encode(self, images: Images) -> torch.Tensor:
         """x0 (B, C, H, W) of RGB images in [0, 1]: the posterior's mean times the factor, or pixels in [-1, 1]."""
@@ -69,6 +76,22 @@ class Guide(nn.Module):
                 x_t.repeat_interleave(candidates, dim=0), model_time.repeat_interleave(candidates), classes.flatten()
             )
         return predicted.to(x_t.dtype).unflatten(0, (batch, candidates))
+
+    def predict_unconditional(self, x_t: torch.Tensor, model_time: torch.Tensor) -> torch.Tensor:
+        """One prediction per image (B, C, H, W), without a class; arguments as for :meth:`predict`."""
+        no_class = torch.full((len(x_t), 1), int(self.transformer.num_classes), device=x_t.device)  # type: ignore[arg-type]
+        return self.predict(x_t, model_time, no_class).squeeze(1)
+
+    def predict_embedded(self, x_t: torch.Tensor, model_time: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """One prediction per image (B, C, H, W), for vectors (B, D) in the place of class embeddings."""
+        with self._autocast(x_t.device):
+            predicted = self.transformer.forward_embedded(x_t, model_time, embedding)  # type: ignore[operator]
+        return predicted.to(x_t.dtype)
+
+    def class_embeddings(self) -> torch.Tensor:
+        """The transformer's embeddings of all classes (num_classes, D), without the unconditional one."""
+        table = self.transformer.y_embedder.embedding_table.weight  # type: ignore[union-attr]
+        return (table.full_tensor() if isinstance(table, DTensor) else table)[:-1]  # type: ignore[index]
 
     def _autocast(self, device: torch.device) -> AbstractContextManager:
         return torch.autocast(device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None)

@@ -127,8 +127,12 @@ class DiffusionTransformer(nn.Module):
         Returns:
             (N, C, H, W) prediction; a learned variance is dropped.
         """
+        return self.forward_embedded(x, t, self.y_embedder(y))
+
+    def forward_embedded(self, x: torch.Tensor, t: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """As :meth:`forward`, for any vectors (N, hidden) in the place of the classes' embeddings."""
         tokens = self.x_embedder(x) + self.pos_embed  # (N, T, D)
-        c = self.t_embedder(t) + self.y_embedder(y)  # (N, D)
+        c = self.t_embedder(t) + embedding  # (N, D)
         for block in self.blocks:
             tokens = block(tokens, c)
         patches = self.final_layer(tokens, c)  # (N, T, p * p * out)

@@ -1,0 +1,249 @@
+"""A ClearML task that cannot harm the run it tells of."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from clearml import OutputModel, Task
+from clearml.binding.environ_bind import PatchOsFork
+from ignite.handlers.clearml_logger import ClearMLLogger
+
+from dusa_ignite.errors import UserError
+from dusa_ignite.handlers.clearml_server import ANSWER_SECONDS, answers, check_server
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS = 60.0  # to make the task, or to find it again
+PING_SECONDS = 60.0  # between looks at the server during the run
+PATIENCE_SECONDS = 30.0  # with a silent server, at the end
+UPLOAD_SECONDS = 3600.0  # with a server that answers, at the end: exported weights may be large
+
+CACHE = "CLEARML_CACHE_DIR"
+Outcome = Literal["completed", "stopped", "failed"]
+
+
+class ClearMLSession:
+    """Makes a ClearML task or goes on with one, and sends to it from threads of its own.
+
+    Nothing here waits for a server while the run goes on: scalars are queued by ClearML, everything else by
+    :meth:`submit`. A server that falls silent is warned of; what it missed is sent once it answers again.
+
+    ClearML is kept from what it does to a process by default: it watches neither the command line, standard output nor
+    matplotlib, leaves signals to the run, forks no reporting process and stays out of data loader workers.
+
+    Args:
+        project: its name.
+        task: its name.
+        tags: of the task.
+        offline_folder: where an offline session goes, ``<folder>/offline/<task>.zip``; ``None`` = to the server.
+        task_id: of the task to go on with; ``None`` = a new one.
+        parameters: shown as the task's hyperparameters.
+        monitor: report the machine's use of GPU, memory and disk too.
+
+    Attributes:
+        logger: Ignite's logger, for output handlers.
+        host: the server's address, ``None`` offline.
+        task_id: of the task.
+        where: the server's address, or the offline session's file.
+
+    Raises:
+        UserError: no server, or it does not take the task.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        task: str,
+        tags: tuple[str, ...] = (),
+        offline_folder: Path | None = None,
+        task_id: str | None = None,
+        parameters: Mapping[str, Any],
+        monitor: bool = False,
+    ) -> None:
+        self.host = None if offline_folder else check_server()
+        self._cache_before = os.environ.get(CACHE)
+        if offline_folder:
+            os.environ[CACHE] = str(offline_folder.resolve())
+        options = {
+            "project_name": project,
+            "task_name": task,
+            "tags": list(tags),
+            "reuse_last_task_id": task_id or False,
+            "continue_last_task": 0 if task_id else False,  # 0: the run itself counts its updates on
+            "auto_connect_arg_parser": False,
+            "auto_connect_frameworks": False,
+            "auto_connect_streams": False,
+            "auto_resource_monitoring": monitor,
+        }
+        try:
+            self.logger: ClearMLLogger = _within(
+                START_SECONDS, lambda: _start(options, parameters, offline=offline_folder is not None)
+            )
+        except Exception as error:
+            self._restore_cache()
+            _forget_at_exit()
+            reason = f"none within {START_SECONDS:g} s" if isinstance(error, TimeoutError) else " ".join(str(error).split())
+            raise UserError(
+                f"tracking.clearml: no task at {self.host or offline_folder} ({reason}); "
+                "mend that, or take tracking.clearml.mode=offline"
+            ) from error
+        self.task_id: str = self.logger.get_task().id
+        self.where = self.host or str(offline_folder and offline_folder / "offline" / f"{self.task_id}.zip")
+        self._jobs: queue.SimpleQueue[tuple[str, Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._outcome: Outcome = "completed"
+        self._closing = threading.Event()
+        self._worker = threading.Thread(target=self._work, name="clearml-jobs", daemon=True)
+        self._worker.start()
+        if self.host:
+            threading.Thread(target=self._watch, name="clearml-watch", daemon=True).start()
+
+    def submit(self, what: str, job: Callable[[], Any]) -> None:
+        """Have something done behind the run's back, in order; should it raise, that is warned of."""
+        self._jobs.put((what, job))
+
+    def upload_artifact(self, path: Path) -> None:
+        """Send a file, under its name; one that is sent again replaces the earlier one."""
+        self.submit(path.name, lambda: self._upload_artifact(path))
+
+    def upload_weights(self, path: Path, *, name: str) -> None:
+        """Send a weights file as an output model."""
+        self.submit(path.name, lambda: self._upload_weights(path, name))
+
+    def report_image(self, title: str, path: Path, *, iteration: int) -> None:
+        """Show a picture."""
+        image = {"title": title, "series": path.stem, "iteration": iteration, "local_path": str(path)}
+        self.submit(path.name, lambda: self.logger.report_image(**image, delete_after_upload=False))
+
+    def close(self, outcome: Outcome) -> None:
+        """Send what is left and end the task; never raises, and gives up on a server that has fallen silent.
+
+        Args:
+            outcome: how the run ended.
+        """
+        self._outcome = outcome
+        self._jobs.put(None)
+        begun = answered = time.monotonic()
+        patience = PATIENCE_SECONDS if outcome == "completed" else ANSWER_SECONDS
+        while self._worker.is_alive():
+            self._worker.join(timeout=2.0)
+            now = time.monotonic()
+            if self._worker.is_alive() and self._answers():
+                answered = now
+            if now - answered > patience or now - begun > UPLOAD_SECONDS:
+                logger.warning("ClearML: gave up after %.0f s, not everything has been sent", now - begun)
+                _forget_at_exit()
+                break
+        self._closing.set()
+        self._restore_cache()
+
+    def _upload_artifact(self, path: Path) -> None:
+        if not self.logger.get_task().upload_artifact(path.name, str(path), wait_on_upload=True):
+            raise OSError("the upload failed")
+
+    def _upload_weights(self, path: Path, name: str) -> None:
+        model = _NewModel(task=self.logger.get_task(), name=name, framework="PyTorch")
+        model.update_weights(str(path), auto_delete_file=False, async_enable=False)
+
+    def _work(self) -> None:
+        while (entry := self._jobs.get()) is not None:
+            what, job = entry
+            _warned_of(what, job)
+        _warned_of("the end of the run", self._end)
+
+    def _end(self) -> None:
+        self.logger.close()
+        if self.host and self._outcome != "completed":
+            task = Task.get_task(task_id=self.task_id)
+            (task.mark_stopped if self._outcome == "stopped" else task.mark_failed)(force=True)
+
+    def _watch(self) -> None:
+        """Say so when the server falls silent, and when it is back."""
+        before = True
+        while not self._closing.wait(PING_SECONDS):
+            now = self._answers()
+            if before and not now:
+                logger.warning("ClearML: no answer from %s; the run goes on, reports wait for it", self.host)
+            elif now and not before:
+                logger.info("ClearML: %s answers again", self.host)
+            before = now
+
+    def _answers(self) -> bool:
+        return self.host is None or answers(self.host)
+
+    def _restore_cache(self) -> None:
+        if self._cache_before is None:
+            os.environ.pop(CACHE, None)
+        else:
+            os.environ[CACHE] = self._cache_before
+
+
+class _NewModel(OutputModel):
+    """An output model that has not been published: offline, ClearML 2.1 cannot tell and fails."""
+
+    published = False
+
+
+class _FromClearML:
+    """Equal to every function of ClearML's."""
+
+    def __eq__(self, other: object) -> bool:
+        return str(getattr(other, "__module__", "")).startswith("clearml.")
+
+    __hash__ = object.__hash__
+
+
+def _forget_at_exit() -> None:
+    """Keep ClearML from waiting for its server when the process ends."""
+    atexit.unregister(_FromClearML())  # type: ignore[arg-type]
+
+
+def _start(options: dict[str, Any], parameters: Mapping[str, Any], *, offline: bool) -> ClearMLLogger:
+    """Runs in a thread of its own, where Python lets nobody replace signal handlers."""
+    Task._report_subprocess_enabled = False  # a fork of a process with threads and a GPU
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ignite warns of what was asked for
+        ClearMLLogger.set_bypass_mode(offline)  # or the variable CI would decide
+        started = ClearMLLogger(**options)
+    PatchOsFork.patch_fork(None)  # or data loader workers would start reporting
+    task = started.get_task()
+    if not offline and not task.output_uri:
+        task.output_uri = True  # the server's own file store, where clearml.conf names no other
+    task.connect(dict(parameters), name="config", ignore_remote_overrides=True)
+    return started
+
+
+def _within(seconds: float, function: Callable[[], Any]) -> Any:
+    """What the function returns or raises; TimeoutError if it takes longer."""
+    outcome: dict[str, Any] = {}
+
+    def call() -> None:
+        try:
+            outcome["value"] = function()
+        except BaseException as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=call, name="clearml-start", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["value"]
+
+
+def _warned_of(what: str, job: Callable[[], Any]) -> None:
+    try:
+        job()
+    except Exception as error:
+        logger.warning("ClearML: %s could not be sent, the run goes on: %s: %s", what, type(error).__name__, error)

@@ -1,0 +1,262 @@
+"""A run on ClearML and TensorBoard, through Ignite's loggers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+from ignite.handlers.base_logger import BaseLogger, BaseOutputHandler
+from ignite.handlers.tensorboard_logger import OutputHandler as TensorboardOutput
+from ignite.handlers.tensorboard_logger import TensorboardLogger
+
+from dusa_ignite import run_folder
+from dusa_ignite.engine import TaskEvents, batch_of, output_of
+from dusa_ignite.handlers.checkpoint import Interrupted
+from dusa_ignite.handlers.task_results import TaskResults
+from dusa_ignite.results import COLUMNS
+
+if TYPE_CHECKING:  # importing ClearML costs time and patches argparse: only where it is used
+    from dusa_ignite.handlers.clearml_session import ClearMLSession
+
+logger = logging.getLogger(__name__)
+
+TASK_IDS, CLEARML, TENSORBOARD = "clearml.json", "clearml", "tensorboard"  # in the run's folder
+ARTIFACTS = (run_folder.CONFIG, run_folder.RUN, run_folder.RESULTS, run_folder.LOG)
+PICTURES = (run_folder.STREAM_PLOT, run_folder.TASKS_PLOT)
+PLOTS = {  # a plot for what shares a scale; what is not named here comes from the guide
+    "accuracy": ("top1", "top5", "ema_top1"),
+    "calibration": ("ece",),
+    "loss": ("update_loss", "loss"),
+    "speed": ("images_per_second",),
+    "time": ("seconds",),
+    "counts": ("images", "skipped_update", "skipped_updates", "unreadable"),
+}
+
+
+def check_tracking(*, clearml: Mapping[str, Any] | None, tensorboard: bool) -> None:
+    """Find out early, in the first process, whether what is asked for can be had.
+
+    Args:
+        clearml: ``project``, ``task``, ``tags`` and ``mode`` (``online``, ``offline`` or ``off``); ``None`` = off.
+        tensorboard: needs nothing.
+
+    Raises:
+        UserError: there is no ClearML server, or it does not answer.
+    """
+    if idist.get_rank() == 0 and clearml and clearml["mode"] == "online":
+        from dusa_ignite.handlers.clearml_server import check_server
+
+        check_server()
+
+
+def attach_tracking(
+    engine: Engine,
+    *,
+    folder: Path,
+    results: TaskResults,
+    parameters: Mapping[str, Any],
+    clearml: Mapping[str, Any] | None = None,
+    tensorboard: bool = False,
+    resumed: bool = False,
+    done: int = 0,
+) -> Tracking:
+    """Report every update and task, in the first process. Attach it behind the metrics, the results and the export.
+
+    Per update: loss, accuracy so far (the averaged norms' too), images/s and the guide's diagnostics; per task: its row
+    of results as scalars, in a table, and its exported classifier; at the end: the files in the run's folder.
+
+    Args:
+        engine: of the run.
+        folder: of the run. It keeps the ClearML task's id, so that a resumed run goes on with the same task; offline
+            sessions and TensorBoard's event files go there, too.
+        results: already attached.
+        parameters: what is shown as the run's options, plain values, nested as you like.
+        clearml: ``project``, ``task`` (``None`` = the folder's name), ``tags`` and ``mode`` (``online``, ``offline`` or
+            ``off``); ``None`` = off.
+        tensorboard: whether to write event files.
+        resumed: go on with what an earlier part of this run has reported.
+        done: updates made by that part; what it reported of later ones is replaced.
+
+    Returns:
+        A context manager to run the engine in; leaving it ends the reports, whatever the reason.
+
+    Raises:
+        UserError: there is no ClearML server, or it does not take the task.
+
+    Example:
+        >>> with attach_tracking(engine, folder=folder, results=results, parameters={}, tensorboard=True):
+        ...     engine.run(stream)
+    """
+    tracking = Tracking(engine, folder=folder, results=results)
+    if idist.get_rank() > 0:
+        return tracking
+    if tensorboard:
+        events = folder / TENSORBOARD
+        if not resumed:
+            shutil.rmtree(events, ignore_errors=True)
+        writer = TensorboardLogger(log_dir=str(events), purge_step=done + 1 if resumed else None)
+        tracking.report_scalars(writer, TensorboardOutput)
+        tracking.on_exit.append(lambda outcome: writer.close())
+    if clearml and clearml["mode"] != "off":
+        from ignite.handlers.clearml_logger import OutputHandler as ClearMLOutput
+
+        session = _start_clearml(folder, parameters, resumed=resumed, **clearml)
+        tracking.report_scalars(session.logger, ClearMLOutput)
+        tracking.report_files(session)
+        tracking.on_exit.append(session.close)
+    return tracking
+
+
+class Tracking:
+    """What reports a run; see :func:`attach_tracking`. Failures are warned of and never end the run.
+
+    Attributes:
+        on_exit: called with the outcome (``completed``, ``stopped`` or ``failed``) when the context is left.
+    """
+
+    def __init__(self, engine: Engine, *, folder: Path, results: TaskResults) -> None:
+        self.engine = engine
+        self.folder = folder
+        self.results = results
+        self.on_exit: list[Callable[[Any], None]] = []
+
+    def __enter__(self) -> Tracking:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        outcome = "completed"
+        if kind is not None:
+            outcome = "stopped" if issubclass(kind, Interrupted | KeyboardInterrupt) else "failed"
+        for close in self.on_exit:
+            _Warned(close)(outcome)
+
+    def report_scalars(self, to: BaseLogger, handler: type[BaseOutputHandler]) -> None:
+        """Send the numbers of every update and of every task to one of Ignite's loggers."""
+        update = handler("updates", output_transform=lambda _: plots(update_numbers(self.engine)))
+        to.attach(self.engine, _Warned(update), TaskEvents.UPDATE_COMPLETED)  # type: ignore[arg-type]
+        task = handler("tasks", output_transform=lambda _: plots(self.results.rows[-1]))
+        to.attach(self.engine, _Warned(task), TaskEvents.TASK_COMPLETED)  # type: ignore[arg-type]
+
+    def report_files(self, session: ClearMLSession) -> None:
+        """Send tables, exported weights and files to ClearML."""
+        exports = self.folder / run_folder.EXPORTS
+
+        def send_weights(task: str) -> None:
+            path = exports / f"{task.replace('/', '_')}.safetensors"
+            if path.exists():
+                session.upload_weights(path, name=task)
+
+        def begin(engine: Engine) -> None:
+            for name in (run_folder.CONFIG, run_folder.RUN):
+                session.upload_artifact(self.folder / name)
+            if session.host is None:  # an offline session does not remember the models of its earlier part
+                for row in self.results.rows:
+                    send_weights(row["task"])
+
+        def send_task(engine: Engine) -> None:
+            table = results_as_table(self.results.rows)
+            session.logger.report_table("results", "tasks", iteration=0, table_plot=table)
+            session.upload_artifact(self.folder / run_folder.RESULTS)
+            send_weights(batch_of(engine)["task"])
+
+        def end(outcome: str) -> None:
+            for name in (*ARTIFACTS, *PICTURES):
+                if (self.folder / name).exists():
+                    session.upload_artifact(self.folder / name)
+            for name in PICTURES:
+                if (self.folder / name).exists():
+                    session.report_image("accuracy", self.folder / name, iteration=self.engine.state.iteration)
+
+        self.engine.add_event_handler(Events.STARTED, _Warned(begin))
+        self.engine.add_event_handler(TaskEvents.TASK_COMPLETED, _Warned(send_task))
+        self.on_exit.append(end)
+
+
+def update_numbers(engine: Engine) -> dict[str, float]:
+    """Everything that is known of the update at hand."""
+    output = output_of(engine)
+    return {"update_loss": output["loss"], **engine.state.metrics, **output["diagnostics"]}
+
+
+def plots(numbers: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The finite numbers, by plot: ``{"top1": 0.5, "auc": 0.9}`` gives ``{"accuracy": {...}, "guidance": {...}}``."""
+    plot_of = {name: plot for plot, names in PLOTS.items() for name in names}
+    found: dict[str, dict[str, float]] = {}
+    for name, value in numbers.items():
+        if isinstance(value, int | float) and math.isfinite(value):
+            found.setdefault(plot_of.get(name, "guidance"), {})[name] = value
+    return found
+
+
+def results_as_table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """A header and a line of text per row; numbers that are missing or not finite leave their cell empty."""
+    return [list(COLUMNS), *([_cell(row.get(column)) for column in COLUMNS] for row in rows)]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}" if math.isfinite(value) else ""
+    return "" if value is None else str(value)
+
+
+def _start_clearml(
+    folder: Path,
+    parameters: Mapping[str, Any],
+    *,
+    resumed: bool,
+    project: str,
+    task: str | None,
+    tags: tuple[str, ...],
+    mode: str,
+) -> ClearMLSession:
+    """Go on with the task that the folder remembers, or make a new one and remember it."""
+    from dusa_ignite.handlers.clearml_session import ClearMLSession
+
+    ids: dict[str, str] = {}
+    if not resumed:
+        shutil.rmtree(folder / CLEARML, ignore_errors=True)
+    elif (folder / TASK_IDS).exists():
+        ids = json.loads((folder / TASK_IDS).read_text())
+    name = task or folder.name
+    session = ClearMLSession(
+        project=project,
+        task=name if len(name) >= 3 else f"run {name}",  # ClearML's servers want three characters
+        tags=tags,
+        offline_folder=folder / CLEARML if mode == "offline" else None,
+        task_id=ids.get(mode),
+        parameters=parameters,
+        monitor=idist.device().type == "cuda",
+    )
+    if ids.get(mode, session.task_id) != session.task_id:
+        logger.warning("ClearML: task %s cannot be gone on with, a new one is made", ids[mode])
+    (folder / TASK_IDS).write_text(json.dumps({**ids, mode: session.task_id}) + "\n")
+    logger.info("ClearML: task %s at %s", session.task_id, session.where)
+    return session
+
+
+class _Warned:
+    """Calls a function; a failure is warned of when it comes after a success, and the run goes on."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.failed = False
+
+    def __call__(self, *args: Any) -> None:
+        try:
+            self.function(*args)
+        except Exception as error:
+            if not self.failed:
+                logger.warning("tracking: report lost, the run goes on: %s: %s", type(error).__name__, error)
+            self.failed = True
+        else:
+            self.failed = False

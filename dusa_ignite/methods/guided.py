@@ -1,0 +1,127 @@
+"""The update that all methods with a guide share: they differ in the objective alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+
+from dusa_ignite.distributed import all_reduce_gradients, global_max, global_sum
+from dusa_ignite.methods.step import chunks, finite_step, trainable_parameters
+from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.guide import Guide
+from dusa_ignite.models.times import TimeSampler
+from dusa_ignite.models.views import Images, to_float
+from dusa_ignite.random import sample_generators
+
+Objective = Callable[[Images, torch.Tensor, list[torch.Generator]], tuple[torch.Tensor, torch.Tensor]]
+"""Maps the images of a micro-batch, their logits (b, C) and a generator for each to the mean of their losses, and to
+numbers (b, K) per image, detached, that become diagnostics."""
+
+
+def guided_update(
+    *,
+    classifier: Classifier,
+    optimizer: torch.optim.Optimizer,
+    seed: int,
+    micro_batch_size: int,
+    objective: Objective,
+    num_columns: int,
+    diagnose: Callable[[torch.Tensor, float], dict[str, float]],
+    sharded: bool = False,
+    scaler: torch.amp.GradScaler | None = None,
+    predict_after: bool = False,
+) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+    """The process function that minimises an objective of images and logits over all trainable parameters.
+
+    The loss is a mean over the global batch, so neither the micro-batch size nor the number of processes changes the
+    update. The graph of the objective is freed before the classifier's is walked.
+
+    Args:
+        classifier: in eval mode.
+        optimizer: over everything that learns, the guide's parameters included.
+        seed: of each image's generator.
+        micro_batch_size: images in the graph at once; a classifier whose BatchNorm uses the batch's statistics sees the
+            whole batch at once all the same.
+        objective: see :data:`Objective`.
+        num_columns: K, numbers that the objective returns per image.
+        diagnose: turns those of all images (B, K) and the number of images of the global batch (at least 1) into
+            diagnostics over the global batch; called by all processes.
+        sharded: the guide is spread over processes, so all of them must run the objective equally often.
+        scaler: of the loss, for float16.
+        predict_after: predict again after the update, at the cost of one more pass, and let that count.
+
+    Returns:
+        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`.
+    """
+    scaler = scaler or torch.amp.GradScaler(enabled=False)
+    parameters = trainable_parameters(optimizer)
+    device, dtype = parameters[0].device, parameters[0].dtype
+
+    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
+        images = to_float(batch["images"], device=device, dtype=dtype)
+        generators = sample_generators(seed, batch["task"], batch["index"])
+        count = len(generators)
+        total = global_sum(count)
+        loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        all_logits = [torch.empty(0, classifier.num_classes, dtype=dtype, device=device)]
+        all_numbers = [torch.empty(0, num_columns, dtype=dtype, device=device)]
+        outer_chunks = list(chunks(count, count if classifier.mixes_images else micro_batch_size))
+
+        for outer in outer_chunks:
+            logits = classifier(images[outer])
+            leaf = logits.detach().requires_grad_()
+            for inner in chunks(len(leaf), micro_batch_size):
+                part = slice(outer.start + inner.start, outer.start + inner.stop)
+                loss, numbers = objective(images[part], leaf[inner], generators[part])
+                share = loss * (len(numbers) / total)  # of the mean over the global batch
+                scaler.scale(share).backward()
+                loss_sum += share.detach()
+                all_numbers.append(numbers)
+            if logits.requires_grad:
+                logits.backward(leaf.grad)
+            all_logits.append(leaf.detach())
+        if sharded:
+            for _ in range(int(global_max(len(all_numbers))) - len(all_numbers)):
+                idle(objective, all_logits[0])
+
+        all_reduce_gradients(parameters)
+        loss_value = global_sum(loss_sum.item()) if total else math.nan
+        stepped = total > 0 and finite_step(optimizer, parameters, loss_value, scaler)
+        if predict_after and stepped:
+            with torch.no_grad():
+                all_logits[1:] = [classifier(images[outer]) for outer in outer_chunks]
+        diagnostics = diagnose(torch.cat(all_numbers), max(total, 1))
+        return {
+            "y_pred": torch.cat(all_logits),
+            "y": batch["labels"].to(device),
+            "loss": loss_value,
+            "diagnostics": {**diagnostics, "skipped_update": float(total > 0 and not stepped)},
+        }
+
+    return update
+
+
+def idle(objective: Objective, logits: torch.Tensor) -> None:
+    """Run the objective on a black image without weight, because other processes run it on theirs.
+
+    Args:
+        objective: see :data:`Objective`.
+        logits: (0, C), of the right dtype and device.
+    """
+    image = logits.new_zeros(1, 3, 8, 8)
+    loss, _ = objective(image, logits.new_zeros(1, logits.shape[1]).requires_grad_(), [torch.Generator()])
+    (0 * loss).backward()
+
+
+def noised(
+    guide: Guide, images: Images, time: TimeSampler, generators: list[torch.Generator]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Encoded images at a noise level of their own: ``x_t``, target and the model's time, see :class:`Guide`."""
+    x0 = guide.encode(images)
+    t = torch.tensor([time(generator) for generator in generators], dtype=torch.float64).to(x0.device)
+    noise = torch.stack([torch.randn(x0.shape[1:], generator=generator) for generator in generators])
+    return guide.path(x0, noise.to(x0), t)
