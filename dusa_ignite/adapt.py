@@ -10,13 +10,15 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
+from ignite.engine import Events
 from ignite.handlers import Checkpoint
 
-from dusa_ignite import build, run_folder
+from dusa_ignite import build, build_method, run_folder
 from dusa_ignite.checkpoints import AtomicSaver, load_newest
 from dusa_ignite.config import Config, to_yaml
+from dusa_ignite.data.settings import RESETS
 from dusa_ignite.data.tasks import Task
-from dusa_ignite.engine import create_adaptation_engine
+from dusa_ignite.engine import TaskEvents, create_adaptation_engine
 from dusa_ignite.handlers import (
     ClassifierExport,
     MetricSums,
@@ -69,21 +71,27 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     tasks = build.tasks(config)
     stream = build.stream(config, tasks)
     classifier = build.classifier(config)
-    guide = build.guide(config) if config.method.name != "source" else None
+    guide = build.guide(config) if config.is_guided else None
     description = describe(config, tasks, classifier, guide) if idist.get_rank() == 0 else {}
     build.spread(config, classifier, guide)
-    optimizer = build.optimizer(config, classifier, guide)
+    optimizer = build_method.optimizer(config, classifier, guide)
     scaler = torch.amp.GradScaler(idist.device().type, enabled=build.autocast_dtype(config) is torch.float16)
-    engine = create_adaptation_engine(build.update(config, classifier, guide, optimizer, scaler))
+    memory = build_method.memory(config, classifier)
+    update = build_method.update(config, classifier, guide, optimizer, memory=memory, scaler=scaler)
+    engine = create_adaptation_engine(update)
 
-    stateful: dict[str, Any] = {"classifier": classifier}
+    norm_ema = build_method.norm_ema(config, classifier)
+    stateful: dict[str, Any] = {
+        "classifier": classifier,
+        "optimizer": optimizer,
+        "method": memory,
+        "norm_ema": norm_ema,
+    }
     if guide is not None:
-        stateful |= {"transformer": guide.transformer, "optimizer": optimizer, "scaler": scaler}
-    norm_ema = build.norm_ema(config, classifier)
-    if norm_ema is not None:
-        stateful["norm_ema"] = norm_ema
+        stateful |= {"transformer": guide.transformer, "scaler": scaler}
+    stateful = {name: thing for name, thing in stateful.items() if thing is not None}
     saved = build.saved_in_full(config, stateful)
-    resets = config.setting == "fully" and guide is not None
+    resets = config.setting in RESETS and config.learns
 
     checkpoint = load_newest(folder / run_folder.CHECKPOINTS) if resuming else None
     idist.barrier()  # every process has looked at the folder
@@ -106,7 +114,8 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     progress |= {"updates": updates, "predictions": predictions}
 
     if resets:
-        TaskReset(stateful).attach(engine)
+        episodic = config.setting == "episodic"
+        TaskReset(stateful).attach(engine, Events.ITERATION_STARTED if episodic else TaskEvents.TASK_STARTED)
     if norm_ema is not None:
         norm_ema.attach(engine)
     attach_metrics(engine, metrics)

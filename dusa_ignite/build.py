@@ -12,19 +12,19 @@ from torch import distributed as dist
 
 from dusa_ignite.config import Config
 from dusa_ignite.config.data import Digits, ImageFolder, ImageNetC
-from dusa_ignite.config.methods import Source
 from dusa_ignite.data.digits import digits_tasks
 from dusa_ignite.data.image_folder import image_folder_tasks
 from dusa_ignite.data.imagenet_c import imagenet_c_tasks
 from dusa_ignite.data.settings import gradual, mixed
 from dusa_ignite.data.tasks import Task, TaskStream
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.handlers import NormEMA
-from dusa_ignite.methods import Update, dusa, source
+from dusa_ignite.methods.sar import sar_parameters
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer, load_vae
 from dusa_ignite.models.paths import PATHS
-from dusa_ignite.models.times import TIMES
 from dusa_ignite.sharding import ShardedModel, ShardedOptimizer, shard
+
+# They take no statistics from the batch, or mix them in themselves.
+METHODS_ON_SOURCE_STATISTICS = ("source", "bn", "lame", "rotta")
 
 
 def set_up_torch(config: Config) -> None:
@@ -94,12 +94,20 @@ def stream(config: Config, tasks: list[Task]) -> TaskStream:
 
 
 def classifier(config: Config) -> Classifier:
-    """The classifier on its device; without adaptation its BatchNorm layers use the source statistics."""
+    """The classifier on its device, with the parameters that the method learns set free."""
     options = config.classifier.model_dump()
     options["pretrained"] = options["pretrained"] and options["checkpoint"] is None
-    if config.method.name == "source":
-        options |= {"batch_norm": "source", "trainable": "none"}
-    return build_classifier(options.pop("name"), **options).to(idist.device(), model_dtype(config))
+    if config.method.name in METHODS_ON_SOURCE_STATISTICS:
+        options["batch_norm"] = "source"
+    if not config.learns:
+        options["trainable"] = "none"
+    classifier = build_classifier(options.pop("name"), **options).to(idist.device(), model_dtype(config))
+    if config.method.name == "sar":
+        chosen = sar_parameters(classifier)
+        classifier.requires_grad_(False)
+        for parameter in chosen.values():
+            parameter.requires_grad_(True)
+    return classifier
 
 
 def guide(config: Config) -> Guide:
@@ -153,59 +161,3 @@ def saved_in_full(config: Config, stateful: dict[str, Any]) -> dict[str, Any]:
         "transformer": ShardedModel(stateful["transformer"]),
         "optimizer": ShardedOptimizer(stateful["optimizer"], models),
     }
-
-
-def optimizer(config: Config, classifier: Classifier, guide: Guide | None) -> torch.optim.Optimizer | None:
-    """One optimizer with a group for the classifier and one for the transformer; ``None`` where nothing learns."""
-    if guide is None:
-        return None
-    options = config.optimizer.model_dump()
-    lr, transformer_lr = options.pop("lr"), options.pop("transformer_lr")
-    groups = [
-        {"params": [p for p in classifier.parameters() if p.requires_grad], "lr": lr},
-        {
-            "params": [p for p in guide.transformer.parameters() if p.requires_grad],
-            "lr": lr if transformer_lr is None else transformer_lr,
-        },
-    ]
-    kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    return kinds[options.pop("name")]([group for group in groups if group["params"]], fused=True, **options)
-
-
-def update(
-    config: Config,
-    classifier: Classifier,
-    guide: Guide | None,
-    optimizer: torch.optim.Optimizer | None,
-    scaler: torch.amp.GradScaler | None = None,
-) -> Update:
-    """The method's process function."""
-    micro_batch_size = config.data.micro_batch_size
-    if isinstance(config.method, Source):
-        return source(classifier=classifier, micro_batch_size=micro_batch_size)
-    assert guide is not None
-    assert optimizer is not None
-    time = config.time.model_dump()
-    return dusa(
-        classifier=classifier,
-        guide=guide,
-        optimizer=optimizer,
-        scaler=scaler,
-        seed=config.seed,
-        time=TIMES[time.pop("name")](**time),
-        micro_batch_size=micro_batch_size,
-        **config.method.model_dump(exclude={"name", "loss"}),
-        **config.method.loss.model_dump(),
-    )
-
-
-def norm_ema(config: Config, classifier: Classifier) -> NormEMA | None:
-    """The averaged norms, where asked for and where anything learns."""
-    if config.norm_ema is None or config.method.name == "source":
-        return None
-    return NormEMA(
-        classifier,
-        decay=config.norm_ema.decay,
-        evaluate=config.norm_ema.evaluate,
-        micro_batch_size=config.data.micro_batch_size,
-    )

@@ -16,7 +16,7 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 
-from dusa_ignite import build
+from dusa_ignite import build, build_method
 from dusa_ignite.checkpoints import AtomicSaver
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import UserError
@@ -65,9 +65,10 @@ def measure(config: Config, *, updates: int, pixels: int, folder: Path | None) -
     """Rows of what was measured."""
     build.set_up_torch(config)
     classifier = build.classifier(config)
-    guide = build.guide(config) if config.method.name != "source" else None
-    optimizer = build.optimizer(config, classifier, guide)
-    update = build.update(config, classifier, guide, optimizer)
+    guide = build.guide(config) if config.is_guided else None
+    optimizer = build_method.optimizer(config, classifier, guide)
+    memory = build_method.memory(config, classifier)
+    update = build_method.update(config, classifier, guide, optimizer, memory=memory)
     batch = random_batch(config, pixels=pixels)
     first = seconds(lambda: update(None, batch))  # type: ignore[arg-type]
     times = sorted(seconds(lambda: update(None, batch)) for _ in range(updates))  # type: ignore[arg-type]

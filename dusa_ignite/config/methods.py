@@ -38,9 +38,6 @@ class Source(Section):
     name: Literal["source"] = Field(description="the method")
 
 
-GUIDED_METHODS = (Dusa,)  # those that need transformer, vae, path and time; the others ignore these sections
-
-
 class _Optimizer(Section):
     name: str  # declared here to stand first
     lr: Number = Field(default=1e-5, ge=0, description="the classifier's learning rate, >= 0")

@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from dusa_ignite.config.data import Digits, ImageFolder, ImageNetC
+from dusa_ignite.config.entropy_methods import Bn, Deyo, Eata, Sar, Tent
 from dusa_ignite.config.errors import Problem, Problems
-from dusa_ignite.config.methods import GUIDED_METHODS, Adam, AdamW, Dusa, NormEma, Sgd, Source
+from dusa_ignite.config.methods import Adam, AdamW, Dusa, NormEma, Sgd, Source
 from dusa_ignite.config.models import (
     Classifier,
     FixedTime,
@@ -20,6 +21,7 @@ from dusa_ignite.config.models import (
     UniformTime,
     Vae,
 )
+from dusa_ignite.config.other_methods import Cotta, DiffusionTta, DusaU, Lame, Roid, Rotta
 from dusa_ignite.config.outputs import Checkpoint, Tracking
 from dusa_ignite.config.processes import Distributed
 from dusa_ignite.config.types import Number, Section
@@ -33,6 +35,11 @@ FAMILY_PATHS: dict[str, tuple[PathName, ...]] = {
     "sit": ("reverse_linear",),
     "dit": ("ddpm",),
 }
+
+Method = Dusa | DusaU | DiffusionTta | Source | Bn | Tent | Eata | Sar | Cotta | Rotta | Deyo | Roid | Lame
+GUIDED_METHODS = (Dusa, DusaU, DiffusionTta)  # need transformer, vae, path and time; the others ignore these sections
+STILL_METHODS = (Source, Bn, Lame)  # learn nothing
+NORM_METHODS = (Tent, Eata, Sar, Rotta, Deyo, Roid)  # learn the classifier's norm layers only
 
 VAE_DOWNSAMPLING = 8  # image side / latent side
 LATENT_CHANNELS = 4
@@ -76,7 +83,7 @@ class Config(Section):
     time: FixedTime | UniformTime | LogitNormalTime = Field(
         default=FixedTime(), discriminator="name", description="noise level; 0 = data, 1 = noise, for every family"
     )
-    method: Dusa | Source = Field(default=Dusa(), discriminator="name", description="how the classifier adapts")
+    method: Method = Field(default=Dusa(), discriminator="name", description="how the classifier adapts")
     optimizer: Adam | AdamW | Sgd = Field(
         default=Adam(), discriminator="name", description="how parameters are updated"
     )
@@ -99,10 +106,25 @@ class Config(Section):
 
     @field_validator("method")
     @classmethod
-    def _guide_fits(cls, method: Dusa | Source, info: ValidationInfo) -> Dusa | Source:
-        if isinstance(method, GUIDED_METHODS) and (problems := list(_guide_problems(method, info.data))):
+    def _sections_fit(cls, method: Method, info: ValidationInfo) -> Method:
+        problems: list[Problem] = []
+        if isinstance(method, GUIDED_METHODS):
+            problems += _guide_problems(method, info.data)
+        elif not isinstance(method, STILL_METHODS):
+            problems += _learning_problems(method, info.data)
+        if problems:
             raise Problems(problems)
         return method
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether the method needs a guide."""
+        return isinstance(self.method, GUIDED_METHODS)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the method changes any parameter."""
+        return not isinstance(self.method, STILL_METHODS)
 
     @property
     def latent_size(self) -> int:
@@ -116,10 +138,22 @@ class Config(Section):
         return LATENT_CHANNELS if self.vae.pretrained else PIXEL_CHANNELS
 
 
-def _guide_problems(method: Dusa, sections: dict[str, Any]) -> Iterator[Problem]:
+def _learning_problems(method: Any, sections: dict[str, Any]) -> Iterator[Problem]:
+    classifier = sections.get("classifier")
+    if classifier is None:
+        return
+    if classifier.trainable == "none":
+        yield Problem(("classifier.trainable",), f"'none' leaves nothing to train for method.name={method.name}")
+    elif classifier.trainable == "all" and isinstance(method, NORM_METHODS):
+        yield Problem(
+            ("classifier.trainable",), f"'all' is not allowed; allowed: norm, as method.name={method.name} learns these"
+        )
+
+
+def _guide_problems(method: Dusa | DiffusionTta, sections: dict[str, Any]) -> Iterator[Problem]:
     """Contradictions between sections; one that is wrong in itself is not in ``sections`` and reported anyway."""
     classifier, transformer = sections.get("classifier"), sections.get("transformer")
-    if classifier and method.num_top + method.num_random > classifier.num_classes:
+    if classifier and isinstance(method, Dusa) and method.num_top + method.num_random > classifier.num_classes:
         yield Problem(
             ("method.num_top", "method.num_random", "classifier.num_classes"),
             f"num_top {method.num_top} + num_random {method.num_random} is more than there are classes; "

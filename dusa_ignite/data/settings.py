@@ -22,7 +22,7 @@ import torch
 from dusa_ignite.data.tasks import LabelledImages, Task
 from dusa_ignite.errors import ConfigError
 
-RESETS_BEFORE_TASKS = ("fully", "mixed", "correlated")
+RESETS = ("fully", "mixed", "correlated", "episodic")  # continual and gradual never do
 UP_AND_DOWN = (1, 2, 3, 4, 5, 4, 3, 2, 1)
 
 

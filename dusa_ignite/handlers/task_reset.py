@@ -32,9 +32,9 @@ class TaskReset:
         self.stateful = stateful
         self.snapshot = {name: _snapshot(thing) for name, thing in stateful.items()}
 
-    def attach(self, engine: Engine) -> None:
-        """Reset on every ``TASK_STARTED``."""
-        engine.add_event_handler(TaskEvents.TASK_STARTED, self.reset)
+    def attach(self, engine: Engine, event: Any = TaskEvents.TASK_STARTED) -> None:
+        """Reset on every ``event``; ``Events.ITERATION_STARTED`` is before every update."""
+        engine.add_event_handler(event, self.reset)
 
     def reset(self) -> None:
         """Restore the snapshot."""

@@ -1,0 +1,60 @@
+"""What the methods that minimise the entropy of predictions share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+from dusa_ignite.distributed import all_reduce_gradients, global_sum
+from dusa_ignite.methods.step import backpropagate
+from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.views import Images
+
+Weigh = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Maps logits (B, C) and their entropies (B,), both detached, to the images' weights (B,); 0 leaves an image out."""
+
+
+def entropy(logits: torch.Tensor) -> torch.Tensor:
+    """(B,) -sum_c p_c log p_c in nats, with p = softmax(logits), of logits (B, C)."""
+    log_p = logits.log_softmax(dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1)
+
+
+def backpropagate_entropy(
+    classifier: Classifier,
+    images: Images,
+    weigh: Weigh,
+    *,
+    parameters: Sequence[torch.nn.Parameter],
+    micro_batch_size: int,
+) -> tuple[torch.Tensor, float, int]:
+    """The gradient of sum_i w_i E_i / N, over the N images of the global batch that are not left out.
+
+    Without such an image there is no gradient at all: the optimizer's step is then to be left out too, or momentum and
+    weight decay would move the parameters.
+
+    Args:
+        classifier: its parameters' gradients are added to, those of all processes.
+        images: float RGB in [0, 1], B of them; B may be 0.
+        weigh: see :data:`Weigh`; called once, by all processes. A weight that is NaN counts.
+        parameters: those that learn.
+        micro_batch_size: images in the graph at once.
+
+    Returns:
+        The logits (B, C) of this process's images; the loss over the global batch, NaN without an image; N.
+    """
+    number = 0
+
+    def objective(logits: torch.Tensor) -> torch.Tensor:
+        nonlocal number
+        entropies = entropy(logits)
+        weights = weigh(logits.detach(), entropies.detach())
+        chosen = weights != 0
+        number = int(global_sum(chosen.sum().item()))
+        return (weights * entropies)[chosen].sum() / number if number else logits.new_zeros(())
+
+    logits, share = backpropagate(classifier, images, objective, micro_batch_size=micro_batch_size)
+    all_reduce_gradients(parameters)
+    return logits, global_sum(share.item()) if number else math.nan, number

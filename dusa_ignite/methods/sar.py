@@ -1,0 +1,206 @@
+"""SAR: sharpness-aware and reliable entropy minimisation (Niu et al., ICLR 2023, arXiv 2302.12400).
+
+With E the entropy of an image's prediction, and E0 = 0.4 ln C:
+
+1. g = gradient of the mean E over the reliable images, E < E0; eps = rho g / ||g||_2, the norm over all parameters
+   together (eq. 4).
+2. The step follows the gradient, at theta + eps, of the mean E over those of them that are reliable there too.
+3. A moving average of that loss (0.9 old, 0.1 new) below 0.2 means that the model collapses: the parameters return to
+   their source values, the optimizer and the average to nothing.
+
+Norm layers learn, but for those of the last layers, see :func:`sar_parameters`. Published: SGD, momentum 0.9, learning
+rate 2.5e-4 for ResNet50, 1e-3 for ViT-B/16; batches of 64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from torch import nn
+
+from dusa_ignite.distributed import global_sum
+from dusa_ignite.errors import ConfigError
+from dusa_ignite.methods.entropy import backpropagate_entropy
+from dusa_ignite.methods.step import finite_step, trainable_parameters
+from dusa_ignite.models.classifier import Classifier, norm_parameters
+from dusa_ignite.models.views import to_float
+
+LAST_BLOCKS = 3  # of a transformer, left out
+
+
+class SarMemory:
+    """What SAR keeps between updates: the moving average of its loss, NaN before the first.
+
+    The source values to recover beside it never change.
+
+    Args:
+        classifier: with the source weights.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.loss_average = math.nan
+        self.source = {
+            name: parameter.detach().clone()
+            for name, parameter in classifier.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average."""
+        return {"loss_average": self.loss_average}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it over."""
+        self.loss_average = state["loss_average"]
+
+
+def sar(
+    *,
+    classifier: Classifier,
+    optimizer: torch.optim.Optimizer,
+    memory: SarMemory,
+    micro_batch_size: int,
+    entropy_margin: float = 0.4,
+    rho: float = 0.05,
+    loss_decay: float = 0.9,
+    recovery_threshold: float = 0.2,
+) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+    """The process function of one SAR update per batch.
+
+    Its loss is that at the perturbed weights; NaN where no image is reliable there, and then nothing is learnt.
+
+    Args:
+        classifier: in eval mode.
+        optimizer: over the parameters that learn, in the paper :func:`sar_parameters`.
+        memory: made from the source classifier; stateful.
+        micro_batch_size: images in the graph at once; no effect on results.
+        entropy_margin: E0 / ln C, > 0.
+        rho: length of the perturbation, >= 0.
+        loss_decay: of the moving average, in [0, 1].
+        recovery_threshold: of the moving average, in nats, >= 0; 0 = never.
+
+    Returns:
+        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`. ``diagnostics`` has
+        ``reliable``, the share of images learnt from, and ``recovered``, whether the source values came back.
+    """
+    parameters = trainable_parameters(optimizer)
+    device, dtype = parameters[0].device, parameters[0].dtype
+    margin = entropy_margin * math.log(classifier.num_classes)
+
+    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
+        images = to_float(batch["images"], device=device, dtype=dtype)
+        unreliable = torch.empty(0)
+
+        def first_filter(logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
+            nonlocal unreliable
+            unreliable = entropies >= margin  # NaN is not: it has to skip the update
+            return (~unreliable).to(entropies)
+
+        def second_filter(logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
+            return (~(unreliable | (entropies >= margin))).to(entropies)
+
+        options: dict[str, Any] = {"parameters": parameters, "micro_batch_size": micro_batch_size}
+        logits, loss, number = backpropagate_entropy(classifier, images, first_filter, **options)
+        stepped = skipped = recovered = False
+        if number and math.isfinite(loss + gradient_norm(parameters)):
+            with perturbed(parameters, rho=rho):
+                _, loss, number = backpropagate_entropy(classifier, images, second_filter, **options)
+            stepped = number > 0 and finite_step(optimizer, parameters, loss)
+            skipped = number > 0 and not stepped
+        elif number:
+            skipped = True
+            optimizer.zero_grad(set_to_none=True)
+        if stepped:
+            average = memory.loss_average
+            memory.loss_average = loss if math.isnan(average) else loss_decay * average + (1 - loss_decay) * loss
+            recovered = memory.loss_average < recovery_threshold
+        if recovered:
+            recover(classifier, optimizer, memory)
+        return {
+            "y_pred": logits,
+            "y": batch["labels"].to(device),
+            "loss": loss,
+            "diagnostics": {
+                "reliable": number / max(global_sum(len(logits)), 1),
+                "recovered": float(recovered),
+                "skipped_update": float(skipped),
+            },
+        }
+
+    return update
+
+
+def gradient_norm(parameters: Sequence[nn.Parameter]) -> float:
+    """The length of the gradient of all parameters together; those without one count as zero."""
+    norms = [torch.linalg.vector_norm(p.grad, dtype=torch.float64) for p in parameters if p.grad is not None]
+    return torch.linalg.vector_norm(torch.stack(norms)).item() if norms else 0.0
+
+
+@contextmanager
+def perturbed(parameters: Sequence[nn.Parameter], *, rho: float) -> Iterator[None]:
+    """Within this context the parameters are rho further along their gradient, which is dropped; afterwards they are
+    exactly what they were."""
+    scale = rho / (gradient_norm(parameters) + 1e-12)
+    moved = [parameter for parameter in parameters if parameter.grad is not None]
+    kept = [parameter.detach().clone() for parameter in moved]
+    with torch.no_grad():
+        for parameter in moved:
+            assert parameter.grad is not None
+            parameter.add_(parameter.grad, alpha=scale)
+            parameter.grad = None
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(moved, kept, strict=True):
+                parameter.copy_(value)
+
+
+@torch.no_grad()
+def recover(classifier: Classifier, optimizer: torch.optim.Optimizer, memory: SarMemory) -> None:
+    """Parameters return to their source values; the optimizer's moments and the loss's average start anew."""
+    for name, parameter in classifier.named_parameters():
+        if name in memory.source:
+            parameter.copy_(memory.source[name])
+    optimizer.state.clear()
+    memory.loss_average = math.nan
+
+
+def sar_parameters(classifier: Classifier) -> dict[str, nn.Parameter]:
+    """The affine parameters of all norm layers but those of the last layers, which are sensitive, by name.
+
+    Left out are the last stage of a ResNet (``layer4``) or another convolutional model (ConvNeXt), the last three
+    blocks of a transformer, and everything behind, such as the final norm. Modules are told apart by what and where
+    they are: a ViT's final norm is called ``norm``, which is part of other layers' names.
+
+    Raises:
+        ConfigError: the model is of neither kind, or nothing is left.
+    """
+    backbone = classifier.backbone
+    modules = list(backbone.modules())  # in the order of their definition, which in timm is that of the forward pass
+    first = next(index for index, module in enumerate(modules) if module is _first_left_out(backbone))
+    left_out = {id(parameter) for module in modules[first:] for parameter in module.parameters()}
+    chosen = {name: p for name, p in norm_parameters(classifier).items() if id(p) not in left_out}
+    if not chosen:
+        raise ConfigError(f"method.name: sar, but {type(backbone).__name__} has no norm layer before its last layers")
+    return chosen
+
+
+def _first_left_out(backbone: nn.Module) -> nn.Module:
+    children = dict(backbone.named_children())
+    if "layer4" in children:
+        return children["layer4"]
+    for name in ("stages", "blocks"):
+        layers = list(children[name].children()) if name in children else []
+        if layers:
+            is_transformer = name == "blocks" and not isinstance(layers[-1], nn.Sequential)
+            return layers[-LAST_BLOCKS:][0] if is_transformer else layers[-1]
+    raise ConfigError(
+        f"method.name: sar leaves out the last layers, but of {type(backbone).__name__} it is unknown which these are; "
+        f"take a ResNet, ConvNeXt or vision transformer, or method.name=tent"
+    )

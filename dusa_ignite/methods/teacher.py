@@ -1,0 +1,55 @@
+"""A second classifier beside the one that learns: its moving average, or what it was at the source."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+
+from dusa_ignite.methods.step import chunks
+from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.views import Images
+
+
+def frozen_copy(classifier: Classifier) -> Classifier:
+    """The classifier as it is now, which does not learn."""
+    return copy.deepcopy(classifier).requires_grad_(False)
+
+
+class Teacher:
+    """The moving average of a classifier's parameters.
+
+    Args:
+        classifier: the student, as it starts; parameters that do not learn are left as they are.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = frozen_copy(classifier)
+        self.learning = [name for name, parameter in classifier.named_parameters() if parameter.requires_grad]
+
+    @torch.no_grad()
+    def average(self, student: Classifier, *, decay: float) -> None:
+        """teacher <- decay * teacher + (1 - decay) * student; exact where both are equal."""
+        own, others = dict(self.classifier.named_parameters()), dict(student.named_parameters())
+        for name in self.learning:
+            own[name].lerp_(others[name], 1 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averaged parameters and all buffers, by name."""
+        state = self.classifier.state_dict()
+        fixed = {name for name, _ in self.classifier.named_parameters()} - set(self.learning)
+        return {name: value for name, value in state.items() if name not in fixed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Copy them."""
+        self.classifier.load_state_dict(state, strict=False)
+
+
+@torch.no_grad()
+def predict(classifier: Classifier, images: Images, *, micro_batch_size: int) -> torch.Tensor:
+    """Logits (B, C) without a graph; a classifier whose images depend on each other sees all at once."""
+    count = len(images)
+    parts = chunks(count, count if classifier.mixes_images else micro_batch_size)
+    empty = next(classifier.parameters()).new_empty(0, classifier.num_classes)
+    return torch.cat([empty, *(classifier(images[part]) for part in parts)])

@@ -1,0 +1,119 @@
+"""CoTTA: the teacher, the augmentations, what is restored, and whole updates in plain torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import method_toys as toys
+import pytest
+import torch
+from toys import SEED, toy_classifier
+
+from dusa_ignite.methods.augmentations import augment, unit_view
+from dusa_ignite.methods.cotta import CottaMemory, cotta, restore, symmetric_cross_entropy
+from dusa_ignite.random import derive_seed, sample_generators
+
+AVERAGING: dict[str, Any] = {"confidence_threshold": 1.0, "num_augmentations": 2}
+
+
+def make(**options: Any) -> toys.Run:
+    return toys.Run(cotta, memory=CottaMemory, **{"restore_probability": 0.2, "teacher_decay": 0.9, **options})
+
+
+def make_averaging(**options: Any) -> toys.Run:
+    return make(**{**AVERAGING, **options})
+
+
+def test_symmetric_cross_entropy_by_hand() -> None:
+    p, q = torch.tensor([[0.5, 0.5]], dtype=torch.float64), torch.tensor([[0.8, 0.2]], dtype=torch.float64)
+    expected = -(0.8 * p.log()[0, 0] + 0.2 * p.log()[0, 1]) / 2 - 0.5 * q.log().sum() / 2
+    assert symmetric_cross_entropy(p.log(), q.log()).item() == pytest.approx(expected.item(), abs=1e-15)
+    assert symmetric_cross_entropy(1e4 * p.log(), 1e4 * q.log()).isfinite().all()
+
+
+@pytest.mark.parametrize("averaging", [False, True])
+def test_two_updates_in_plain_torch(averaging: bool) -> None:
+    run = make(**(AVERAGING if averaging else {"confidence_threshold": 0.0})).meet(toys.CONTINUAL[:2])
+    student, teacher, source = (toy_classifier().double() for _ in range(3))
+    velocity: dict[str, torch.Tensor] = {}
+    for number, (step, output) in enumerate(zip(toys.CONTINUAL[:2], run.log, strict=True), start=1):
+        batch = toys.make_batch(*step)
+        images = batch["images"].double() / 255
+        with torch.no_grad():
+            pseudo = teacher(images)
+            if averaging:
+                own = sample_generators(SEED, "fog", batch["index"])
+                pseudo = sum(teacher(augment(images, own)) for _ in range(2)) / 2  # type: ignore[assignment]
+            confidence = source(images).softmax(1).max(1).values.mean()
+        y, t = student(images).log_softmax(1), pseudo.log_softmax(1)
+        loss = -(0.5 * (t.exp() * y).sum(1) + 0.5 * (y.exp() * t).sum(1)).mean()
+        named = dict(student.named_parameters())
+        gradients = torch.autograd.grad(loss, list(named.values()))
+        with torch.no_grad():
+            for (name, p), g in zip(named.items(), gradients, strict=True):
+                velocity[name] = 0.9 * velocity.get(name, 0) + g + 0.01 * p
+                p -= toys.LR * velocity[name]
+                average = teacher.get_parameter(name)
+                average.copy_(0.9 * average + 0.1 * p)
+                key = derive_seed(SEED, "fog", "restore", number, name)
+                mask = torch.rand(p.shape, generator=torch.Generator().manual_seed(key)) < 0.2
+                p[mask] = source.get_parameter(name)[mask]
+        toys.assert_close(output["y_pred"], pseudo)
+        assert output["loss"] == pytest.approx(loss.item(), abs=1e-10)
+        assert output["diagnostics"]["confidence"] == pytest.approx(confidence.item(), abs=1e-10)
+        assert output["diagnostics"]["augmented"] == averaging
+    toys.assert_close(run.state()["classifier"], student.state_dict())
+    toys.assert_close(run.state()["method"]["teacher"], teacher.state_dict())
+
+
+def test_restored_elements() -> None:
+    student, source = toy_classifier(), toy_classifier()
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter += 1
+    before = {name: p.clone() for name, p in student.named_parameters()}
+    restore(student, source, probability=0.0, key=(1,))
+    assert all(torch.equal(p, before[name]) for name, p in student.named_parameters())
+    restore(student, source, probability=0.25, key=(1,))
+    back = torch.cat([(p == source.get_parameter(name)).flatten() for name, p in student.named_parameters()])
+    assert back.double().mean().item() == pytest.approx(0.25, abs=0.02)
+    kept = torch.cat([(p == before[name]).flatten() for name, p in student.named_parameters()])
+    assert (back ^ kept).all()
+    restore(student, source, probability=1.0, key=(1,))
+    assert all(torch.equal(p, source.get_parameter(name)) for name, p in student.named_parameters())
+
+
+def test_augmentations_act_on_images_that_are_not_normalised() -> None:
+    run, seen = make_averaging(), []
+    handle = run.memory.teacher.classifier.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    run.meet(toys.CONTINUAL[:1])
+    handle.remove()
+    given = torch.cat(seen)
+    assert len(given) == 2 * 5
+    assert given.min() >= 0
+    assert given.max() <= 1
+    view = unit_view(run.classifier, toys.make_batch("fog", 0, 5)["images"].double() / 255)
+    assert (given.mean() - view.mean()).abs() < 0.15  # a normalised image's mean would be near 0 or clipped
+
+
+def test_what_is_published() -> None:
+    defaults = cotta.__kwdefaults__
+    expected = {"num_augmentations": 32, "confidence_threshold": 0.1, "teacher_decay": 0.999}
+    assert {name: defaults[name] for name in expected} == expected
+    assert defaults["restore_probability"] == 0.001
+
+
+def test_batches_of_one() -> None:
+    assert make_averaging().meet([("fog", 3, 1)]).log[0]["y_pred"].isfinite().all()
+
+
+def test_without_learning_the_teacher_is_the_source() -> None:
+    toys.check_without_learning(lambda **options: make(confidence_threshold=0.0, **options))
+
+
+@pytest.mark.parametrize("variant", [make, make_averaging])
+@pytest.mark.parametrize(
+    "check", [toys.check_micro_batches, toys.check_reset, toys.check_resume, toys.check_empty, toys.check_not_finite]
+)
+def test_contract(check: Any, variant: Any) -> None:
+    check(variant)

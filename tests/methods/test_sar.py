@@ -1,0 +1,167 @@
+"""SAR: the perturbation, both filters, recovery, what learns, and whole updates in plain torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import method_toys as toys
+import pytest
+import torch
+from entropy_toys import (
+    LOG_CLASSES,
+    LR,
+    PlainSgd,
+    check_nothing_reliable,
+    plain_entropy,
+    sharp_classifier,
+    unit_images,
+    without_seed,
+)
+from torch import nn
+from toys import assert_identical, toy_classifier
+
+from dusa_ignite.errors import ConfigError
+from dusa_ignite.methods.sar import SarMemory, gradient_norm, perturbed, sar, sar_parameters
+from dusa_ignite.models.classifier import Classifier, norm_parameters
+
+OPTIONS: dict[str, Any] = {"entropy_margin": 0.26, "rho": 0.2, "recovery_threshold": 0.0}
+
+
+def make(**options: Any) -> toys.Run:
+    options = {"classifier": sharp_classifier(), "lr": LR, **OPTIONS, **options}
+    return toys.Run(without_seed(sar), memory=SarMemory, **options)
+
+
+def make_recovering(**options: Any) -> toys.Run:
+    """Every batch ends at the source again."""
+    return make(**{"recovery_threshold": 10.0, **options})
+
+
+def test_the_perturbation_by_hand() -> None:
+    a, b, c = (nn.Parameter(torch.tensor(v, dtype=torch.float64)) for v in ([1.0, 2.0], [0.1], [5.0]))
+    a.grad, b.grad = torch.tensor([2.0, 3.0]).double(), torch.tensor([6.0]).double()
+    assert gradient_norm([a, b, c]) == 7  # of all parameters together
+    with perturbed([a, b, c], rho=0.7):
+        assert a.tolist() == pytest.approx([1.2, 2.3])
+        assert b.tolist() == pytest.approx([0.7])
+        assert c.tolist() == [5]
+        assert a.grad is b.grad is None
+        assert torch.is_grad_enabled()
+    assert (a.tolist(), b.tolist(), c.tolist()) == ([1.0, 2.0], [0.1], [5.0])  # 0.1 + 0.6 - 0.6 would not be 0.1
+
+
+def test_updates_in_plain_torch() -> None:
+    steps = toys.CONTINUAL[:3]
+    run = make().meet(steps)
+    classifier = sharp_classifier()
+    sgd, e0, average, found = PlainSgd(classifier), 0.26 * LOG_CLASSES, None, []
+    for step, output in zip(steps, run.log, strict=True):
+        images = unit_images(step)
+        logits = classifier(images)
+        e = plain_entropy(logits)
+        first = [i for i in range(len(e)) if e[i] < e0]
+        gradients = sgd.gradients(e[first].mean())
+        length = torch.cat([g.flatten() for g in gradients]).norm()
+        kept = [p.detach().clone() for p in sgd.parameters]
+        with torch.no_grad():
+            for p, g in zip(sgd.parameters, gradients, strict=True):
+                p += 0.2 * g / length
+        e = plain_entropy(classifier(images))
+        second = [i for i in first if e[i] < e0]
+        loss = e[second].mean()
+        gradients = sgd.gradients(loss)
+        with torch.no_grad():
+            for p, value in zip(sgd.parameters, kept, strict=True):
+                p.copy_(value)
+        sgd.step(gradients)
+        average = loss.item() if average is None else 0.9 * average + 0.1 * loss.item()
+        found.append((len(first), len(second)))
+        toys.assert_close(output["y_pred"], logits.detach())
+        assert output["loss"] == pytest.approx(loss.item(), abs=1e-10)
+        reliable = len(second) / len(e)
+        assert output["diagnostics"] == {"reliable": reliable, "recovered": 0, "skipped_update": 0}
+    assert any(a > b for a, b in found)  # the second filter leaves some out
+    toys.assert_close(run.state()["classifier"], classifier.state_dict())
+    assert run.memory.loss_average == pytest.approx(average, abs=1e-10)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_recovery_forgets_weights_momentum_and_average(optimizer: str) -> None:
+    classifier = sharp_classifier()
+    source = {name: value.clone() for name, value in classifier.state_dict().items()}
+    learning = [p for p in classifier.parameters() if p.requires_grad]
+    kind: Any = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer]
+    optimizer_ = kind(learning, lr=0.05, **({"momentum": 0.9} if optimizer == "sgd" else {}))
+    memory = SarMemory(classifier)
+    for threshold, recovered in ((0.0, 0.0), (10.0, 1.0)):
+        options = {**OPTIONS, "recovery_threshold": threshold}
+        update = sar(classifier=classifier, optimizer=optimizer_, memory=memory, micro_batch_size=8, **options)
+        output = update(None, toys.make_batch(*toys.CONTINUAL[0]))  # type: ignore[arg-type]
+        assert output["diagnostics"]["recovered"] == recovered
+        assert bool(optimizer_.state) == (not recovered)
+        assert math.isnan(memory.loss_average) == bool(recovered)
+    assert_identical(classifier.state_dict(), source)
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out"),
+    [
+        ("test_vit", ("blocks.3.", "blocks.4.", "blocks.5.", "norm.", "fc_norm.")),
+        ("test_convnext", ("stages.3.", "head.norm.")),
+        ("test_resnet", ("layer4.",)),
+        ("test_efficientnet", ("blocks.4.", "bn2.")),
+    ],
+)
+def test_last_layers_do_not_learn(name: str, left_out: tuple[str, ...]) -> None:
+    classifier = toy_classifier(name)
+    every = norm_parameters(classifier)
+    expected = {key for key in every if not key.removeprefix("backbone.").startswith(left_out)}
+    assert sar_parameters(classifier).keys() == expected
+    assert len(expected) < len(every)
+
+
+def test_a_vits_own_norm_is_left_out_and_its_blocks_are_not() -> None:
+    chosen = sar_parameters(toy_classifier("test_vit"))
+    assert "backbone.norm.weight" not in chosen
+    assert {"backbone.blocks.0.norm1.weight", "backbone.blocks.2.norm2.bias"} <= chosen.keys()
+
+
+def test_unknown_models_are_refused() -> None:
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    backbone.num_classes = 4  # type: ignore[assignment]
+    backbone.pretrained_cfg = {"input_size": (3, 32, 32)}  # type: ignore[assignment]
+    with pytest.raises(ConfigError, match="of Sequential it is unknown"):
+        sar_parameters(Classifier(backbone))
+    classifier = toy_classifier("test_vit")
+    classifier.backbone.blocks = classifier.backbone.blocks[:3]
+    with pytest.raises(ConfigError, match="no norm layer before"):
+        sar_parameters(classifier)
+
+
+def test_a_batch_without_a_reliable_image() -> None:
+    check_nothing_reliable(make, entropy_margin=1e-9)
+
+
+def test_a_batch_without_a_reliable_image_at_the_perturbed_weights() -> None:
+    check_nothing_reliable(make, entropy_margin=0.02, rho=1.0)
+
+
+def test_what_is_published() -> None:
+    expected = {"entropy_margin": 0.4, "rho": 0.05, "loss_decay": 0.9, "recovery_threshold": 0.2}
+    assert {name: sar.__kwdefaults__[name] for name in expected} == expected
+
+
+def test_without_learning_it_is_the_source() -> None:
+    toys.check_without_learning(lambda **options: make(classifier=toy_classifier(), entropy_margin=2.0, **options))
+
+
+@pytest.mark.parametrize("check", [toys.check_micro_batches, toys.check_resume, toys.check_empty])
+@pytest.mark.parametrize("variant", [make, make_recovering])
+def test_contract(check: Any, variant: Any) -> None:
+    check(variant)
+
+
+@pytest.mark.parametrize("check", [toys.check_reset, toys.check_not_finite])
+def test_contract_without_recovery(check: Any) -> None:
+    check(make)
