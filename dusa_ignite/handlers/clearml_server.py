@@ -23,7 +23,7 @@ def check_server() -> str:
     Raises:
         UserError: none is configured, it does not answer, or it refuses the credentials.
     """
-    host = Session.get_api_server_host(config=config_obj)
+    host = Session.get_api_server_host()
     key = ENV_ACCESS_KEY.get() or config_obj.get("api.credentials.access_key", None)
     secret = ENV_SECRET_KEY.get() or config_obj.get("api.credentials.secret_key", None)
     token = ENV_AUTH_TOKEN.get()

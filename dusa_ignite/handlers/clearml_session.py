@@ -18,7 +18,7 @@ from clearml.binding.environ_bind import PatchOsFork
 from ignite.handlers.clearml_logger import ClearMLLogger
 
 from dusa_ignite.errors import UserError
-from dusa_ignite.handlers.clearml_server import ANSWER_SECONDS, answers, check_server
+from dusa_ignite.handlers.clearml_server import answers, check_server
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ START_SECONDS = 60.0  # to make the task, or to find it again
 PING_SECONDS = 60.0  # between looks at the server during the run
 PATIENCE_SECONDS = 30.0  # with a silent server, at the end
 UPLOAD_SECONDS = 3600.0  # with a server that answers, at the end: exported weights may be large
+STOP_SECONDS = 15.0  # for everything, when the run was stopped: whoever stopped it is waiting
 
 CACHE = "CLEARML_CACHE_DIR"
 Outcome = Literal["completed", "stopped", "failed"]
@@ -92,7 +93,9 @@ class ClearMLSession:
         except Exception as error:
             self._restore_cache()
             _forget_at_exit()
-            reason = f"none within {START_SECONDS:g} s" if isinstance(error, TimeoutError) else " ".join(str(error).split())
+            reason = (
+                f"none within {START_SECONDS:g} s" if isinstance(error, TimeoutError) else " ".join(str(error).split())
+            )
             raise UserError(
                 f"tracking.clearml: no task at {self.host or offline_folder} ({reason}); "
                 "mend that, or take tracking.clearml.mode=offline"
@@ -133,13 +136,13 @@ class ClearMLSession:
         self._outcome = outcome
         self._jobs.put(None)
         begun = answered = time.monotonic()
-        patience = PATIENCE_SECONDS if outcome == "completed" else ANSWER_SECONDS
+        longest = UPLOAD_SECONDS if outcome == "completed" else STOP_SECONDS
         while self._worker.is_alive():
             self._worker.join(timeout=2.0)
             now = time.monotonic()
             if self._worker.is_alive() and self._answers():
                 answered = now
-            if now - answered > patience or now - begun > UPLOAD_SECONDS:
+            if now - answered > PATIENCE_SECONDS or now - begun > longest:
                 logger.warning("ClearML: gave up after %.0f s, not everything has been sent", now - begun)
                 _forget_at_exit()
                 break
@@ -163,7 +166,7 @@ class ClearMLSession:
     def _end(self) -> None:
         self.logger.close()
         if self.host and self._outcome != "completed":
-            task = Task.get_task(task_id=self.task_id)
+            task: Any = Task.get_task(task_id=self.task_id)
             (task.mark_stopped if self._outcome == "stopped" else task.mark_failed)(force=True)
 
     def _watch(self) -> None:
@@ -209,12 +212,12 @@ def _forget_at_exit() -> None:
 
 def _start(options: dict[str, Any], parameters: Mapping[str, Any], *, offline: bool) -> ClearMLLogger:
     """Runs in a thread of its own, where Python lets nobody replace signal handlers."""
-    Task._report_subprocess_enabled = False  # a fork of a process with threads and a GPU
+    Task._report_subprocess_enabled = False  # type: ignore[assignment]  # a fork of a process with threads and a GPU
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ignite warns of what was asked for
         ClearMLLogger.set_bypass_mode(offline)  # or the variable CI would decide
         started = ClearMLLogger(**options)
-    PatchOsFork.patch_fork(None)  # or data loader workers would start reporting
+    PatchOsFork.patch_fork(None)  # type: ignore[arg-type]  # or data loader workers would start reporting
     task = started.get_task()
     if not offline and not task.output_uri:
         task.output_uri = True  # the server's own file store, where clearml.conf names no other

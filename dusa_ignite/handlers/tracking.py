@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,10 +17,10 @@ from ignite.handlers.tensorboard_logger import OutputHandler as TensorboardOutpu
 from ignite.handlers.tensorboard_logger import TensorboardLogger
 
 from dusa_ignite import run_folder
-from dusa_ignite.engine import TaskEvents, batch_of, output_of
+from dusa_ignite.engine import TaskEvents, batch_of
 from dusa_ignite.handlers.checkpoint import Interrupted
 from dusa_ignite.handlers.task_results import TaskResults
-from dusa_ignite.results import COLUMNS
+from dusa_ignite.handlers.tracked_numbers import plots, results_as_table, update_numbers
 
 if TYPE_CHECKING:  # importing ClearML costs time and patches argparse: only where it is used
     from dusa_ignite.handlers.clearml_session import ClearMLSession
@@ -31,14 +30,6 @@ logger = logging.getLogger(__name__)
 TASK_IDS, CLEARML, TENSORBOARD = "clearml.json", "clearml", "tensorboard"  # in the run's folder
 ARTIFACTS = (run_folder.CONFIG, run_folder.RUN, run_folder.RESULTS, run_folder.LOG)
 PICTURES = (run_folder.STREAM_PLOT, run_folder.TASKS_PLOT)
-PLOTS = {  # a plot for what shares a scale; what is not named here comes from the guide
-    "accuracy": ("top1", "top5", "ema_top1"),
-    "calibration": ("ece",),
-    "loss": ("update_loss", "loss"),
-    "speed": ("images_per_second",),
-    "time": ("seconds",),
-    "counts": ("images", "skipped_update", "skipped_updates", "unreadable"),
-}
 
 
 def check_tracking(*, clearml: Mapping[str, Any] | None, tensorboard: bool) -> None:
@@ -143,9 +134,9 @@ class Tracking:
     def report_scalars(self, to: BaseLogger, handler: type[BaseOutputHandler]) -> None:
         """Send the numbers of every update and of every task to one of Ignite's loggers."""
         update = handler("updates", output_transform=lambda _: plots(update_numbers(self.engine)))
-        to.attach(self.engine, _Warned(update), TaskEvents.UPDATE_COMPLETED)  # type: ignore[arg-type]
+        to.attach(self.engine, _Warned(update), TaskEvents.UPDATE_COMPLETED)
         task = handler("tasks", output_transform=lambda _: plots(self.results.rows[-1]))
-        to.attach(self.engine, _Warned(task), TaskEvents.TASK_COMPLETED)  # type: ignore[arg-type]
+        to.attach(self.engine, _Warned(task), TaskEvents.TASK_COMPLETED)
 
     def report_files(self, session: ClearMLSession) -> None:
         """Send tables, exported weights and files to ClearML."""
@@ -180,33 +171,6 @@ class Tracking:
         self.engine.add_event_handler(Events.STARTED, _Warned(begin))
         self.engine.add_event_handler(TaskEvents.TASK_COMPLETED, _Warned(send_task))
         self.on_exit.append(end)
-
-
-def update_numbers(engine: Engine) -> dict[str, float]:
-    """Everything that is known of the update at hand."""
-    output = output_of(engine)
-    return {"update_loss": output["loss"], **engine.state.metrics, **output["diagnostics"]}
-
-
-def plots(numbers: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The finite numbers, by plot: ``{"top1": 0.5, "auc": 0.9}`` gives ``{"accuracy": {...}, "guidance": {...}}``."""
-    plot_of = {name: plot for plot, names in PLOTS.items() for name in names}
-    found: dict[str, dict[str, float]] = {}
-    for name, value in numbers.items():
-        if isinstance(value, int | float) and math.isfinite(value):
-            found.setdefault(plot_of.get(name, "guidance"), {})[name] = value
-    return found
-
-
-def results_as_table(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """A header and a line of text per row; numbers that are missing or not finite leave their cell empty."""
-    return [list(COLUMNS), *([_cell(row.get(column)) for column in COLUMNS] for row in rows)]
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}" if math.isfinite(value) else ""
-    return "" if value is None else str(value)
 
 
 def _start_clearml(
