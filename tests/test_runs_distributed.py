@@ -24,7 +24,7 @@ OPTIONS = [  # two tasks of 36 images: updates of 16, 16 and 4; with three proce
     "data.micro_batch_size=4",
     "run.precision=float64",
     "run.num_threads=1",
-    "distributed.timeout_minutes=1",
+    "distributed.timeout_minutes=5",
     "setting=continual",
     "name=run",
 ]
@@ -40,7 +40,7 @@ def start(command: list[str], folder: Path, *options: str, **environment: str) -
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=280,
     )
 
 
@@ -123,7 +123,7 @@ def test_stopped_in_one_process_resumed_in_two(single: Path, tmp_path: Path) -> 
 def test_torchrun_restarts_a_run_whose_process_was_killed(single: Path, tmp_path: Path) -> None:
     mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": "1", "DIE_UPDATE": "5", "DIE_SIGNAL": "SIGKILL"}
     options = ["resume=auto", "checkpoint.every_updates=2"]
-    command = [*TORCHRUN, "--nproc_per_node=2", "--max-restarts=1", "tests/run_and_die.py"]
+    command = [*TORCHRUN, "--nproc_per_node=2", "--max-restarts=3", "tests/run_and_die.py"]
     done = start(command, tmp_path, *options, **mark)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mark").exists()
@@ -141,7 +141,7 @@ def test_two_nodes_on_loopback(single: Path, tmp_path: Path) -> None:
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)
     ]
-    outputs = [agent.communicate(timeout=200)[0] for agent in agents]
+    outputs = [agent.communicate(timeout=280)[0] for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0], outputs
     assert_equal_runs(single, tmp_path)
 
@@ -169,7 +169,7 @@ def test_sigterm_to_torchrun_saves(single: Path, tmp_path: Path) -> None:
         if "update 3/6" in line:  # the first task's end, so two more updates at least are to come
             agent.send_signal(signal.SIGTERM)
             break
-    _, errors = agent.communicate(timeout=100)
+    _, errors = agent.communicate(timeout=280)
     assert "go on with --resume" in errors
     done = start([sys.executable, "launch/main.py", "--resume"], tmp_path)
     assert done.returncode == 0, done.stderr

@@ -159,6 +159,8 @@ def _guide_problems(method: Dusa | DiffusionTta, sections: dict[str, Any]) -> It
             f"num_top {method.num_top} + num_random {method.num_random} is more than there are classes; "
             f"allowed: together <= classifier.num_classes = {classifier.num_classes}",
         )
+    if classifier and isinstance(method, DiffusionTta) and (method.top_k or 0) > classifier.num_classes:
+        yield Problem(("method.top_k",), f"{method.top_k} is not allowed; allowed: <= {classifier.num_classes} classes")
     if transformer:
         yield from _input_problems(transformer, sections)
     elif "transformer" in sections:

@@ -74,7 +74,7 @@ def eata(
         fisher: of :func:`fisher_information`; ``None`` = ETA.
         beta: weight of its term, >= 0.
         entropy_margin: E0 / ln C, > 0.
-        redundancy_margin: d, in [0, 1]; above 1 no image is redundant.
+        redundancy_margin: d, >= 0; above 1 no image is redundant.
         prediction_decay: of the moving average, in [0, 1].
 
     Returns:
