@@ -73,7 +73,7 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     classifier = build.classifier(config)
     guide = build.guide(config) if config.is_guided else None
     description = describe(config, tasks, classifier, guide) if idist.get_rank() == 0 else {}
-    build.spread(config, classifier, guide)
+    build.spread(config, classifier, guide, stream)
     optimizer = build_method.optimizer(config, classifier, guide)
     scaler = torch.amp.GradScaler(idist.device().type, enabled=build.autocast_dtype(config) is torch.float16)
     memory = build_method.memory(config, classifier)

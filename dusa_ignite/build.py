@@ -131,11 +131,11 @@ def guide(config: Config) -> Guide:
     return guide.eval().to(idist.device(), model_dtype(config))
 
 
-def spread(config: Config, classifier: Classifier, guide: Guide | None) -> None:
+def spread(config: Config, classifier: Classifier, guide: Guide | None, stream: TaskStream) -> None:
     """Make the models fit for several processes, where there are any, before their optimizer is made.
 
     Raises:
-        ConfigError: what is asked for needs processes that torchrun or --nproc starts, or GPUs.
+        ConfigError: what is asked for needs processes that torchrun or --nproc starts, or GPUs, or larger batches.
     """
     if config.distributed.strategy == "fsdp" and guide is not None:
         if not dist.is_initialized():
@@ -146,6 +146,11 @@ def spread(config: Config, classifier: Classifier, guide: Guide | None) -> None:
             raise ConfigError(
                 "classifier.batch_norm: batch needs GPUs for statistics over several processes; take one process, or "
                 "classifier.batch_norm=source"
+            )
+        if min(len(entry.indices) for entry in stream.plan) < idist.get_world_size():
+            raise ConfigError(
+                "classifier.batch_norm: batch needs an image for every process in every batch; choose data.batch_size "
+                "or data.limit so that a task's last batch has them, or classifier.batch_norm=source"
             )
         classifier.backbone = convert_sync_batchnorm(classifier.backbone)
         classifier.eval()
