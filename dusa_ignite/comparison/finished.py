@@ -1,0 +1,118 @@
+"""A finished run, read back from its folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dusa_ignite import run_folder
+from dusa_ignite.config import Config, load_config
+from dusa_ignite.errors import DataError
+from dusa_ignite.results import Row, read_csv
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The labelled images of a task, in the order in which they came.
+
+    Attributes:
+        index: position in the task's data set, (N,) integers.
+        correct: whether the prediction was right, (N,) booleans.
+    """
+
+    index: np.ndarray
+    correct: np.ndarray
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a comparison needs of a run.
+
+    Attributes:
+        label: the row it belongs to.
+        config: as it was run.
+        rows: results by task, ``mean`` among them.
+        streams: by task, in the order of the run.
+        peak_memory: bytes by place, ``host`` and perhaps ``gpu``.
+        made_of: versions, commit, hashes, hardware, see :mod:`dusa_ignite.provenance`.
+    """
+
+    label: str
+    folder: Path
+    config: Config
+    rows: dict[str, Row]
+    streams: dict[str, Stream]
+    peak_memory: dict[str, int]
+    made_of: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+        return self.config.seed
+
+
+def read_run(folder: Path, *, label: str) -> FinishedRun:
+    """Read a run.
+
+    Raises:
+        DataError: the folder holds no finished run, one without labels, or files that do not belong together.
+    """
+    if not run_folder.is_finished(folder):
+        raise DataError(f"{folder}: holds no finished run (no {run_folder.SUMMARY})")
+    for name in (run_folder.CONFIG, run_folder.RESULTS, run_folder.PREDICTIONS, run_folder.RUN):
+        if not (folder / name).is_file():
+            raise DataError(f"{folder / name}: missing; the run cannot be compared")
+    rows = {row["task"]: row for row in read_csv(folder / run_folder.RESULTS)}
+    streams = read_predictions(folder / run_folder.PREDICTIONS)
+    for task in rows.keys() - {"mean"}:
+        if "top1" not in rows[task] or task not in streams:
+            raise DataError(f"{folder}: {task} has no labels; without them methods cannot be compared")
+    return FinishedRun(
+        label=label,
+        folder=folder,
+        config=load_config(folder / run_folder.CONFIG),
+        rows=rows,
+        streams=streams,
+        peak_memory=json.loads((folder / run_folder.SUMMARY).read_text())["peak_memory_bytes"],
+        made_of=json.loads((folder / run_folder.RUN).read_text()),
+    )
+
+
+def read_predictions(path: Path) -> dict[str, Stream]:
+    """A run's predictions of labelled images by task, see :mod:`dusa_ignite.handlers.prediction_log`."""
+    found: dict[str, tuple[list[int], list[bool]]] = {}
+    with path.open(newline="") as file:
+        lines = csv.reader(file)
+        next(lines, None)
+        for task, index, label, predicted, _ in lines:
+            indices, correct = found.setdefault(task, ([], []))
+            if label != "-1":
+                indices.append(int(index))
+                correct.append(label == predicted)
+    return {
+        task: Stream(np.array(indices, dtype=np.int64), np.array(correct, dtype=bool))
+        for task, (indices, correct) in found.items()
+        if indices
+    }
+
+
+def differing_origins(runs: list[FinishedRun]) -> list[str]:
+    """In what the runs differ besides their method and seed, a line each: commit, versions, data, hardware."""
+    lines = []
+    for key, meaning in {
+        "git_commit": "commits of the code",
+        "versions": "versions of packages",
+        "data_fingerprints": "data",
+        "hardware": "hardware, so that images/s and memory cannot be compared",
+    }.items():
+        kinds = {json.dumps(run.made_of.get(key), sort_keys=True) for run in runs}
+        if len(kinds) > 1:
+            lines.append(f"The runs were made with {len(kinds)} different {meaning}.")
+    if len({run.made_of.get("weights_sha256", {}).get("classifier") for run in runs}) > 1:
+        lines.append("The runs started from different weights of the classifier.")
+    return lines

@@ -1,0 +1,89 @@
+"""The files of a comparison, and what it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dusa_ignite.comparison import tables
+from dusa_ignite.comparison.finished import FinishedRun, differing_origins, read_run
+from dusa_ignite.comparison.pictures import plot_comparison
+from dusa_ignite.comparison.plan import Plan
+from dusa_ignite.comparison.statistics import RESAMPLES
+from dusa_ignite.comparison.summary import MethodSummary, summarise
+
+CSV, MARKDOWN, LATEX, PICTURE = "comparison.csv", "comparison.md", "comparison.tex", "comparison.png"
+
+
+def write_report(plan: Plan, *, command: str) -> str:
+    """Write the tables and the picture of finished runs into the comparison's folder; return the text for the console.
+
+    Args:
+        plan: all its runs are finished.
+        command: that repeats the comparison, to stand in the tables.
+
+    Raises:
+        DataError: the runs cannot be compared.
+    """
+    runs = [read_run(run.folder, label=run.label) for run in plan.runs]
+    summaries = summarise(runs, reference=plan.reference)
+    notes = describe(runs, reference=plan.reference)
+    (plan.folder / CSV).write_text(tables.csv_table(summaries))
+    (plan.folder / MARKDOWN).write_text(markdown(summaries, notes, reference=plan.reference, command=command))
+    (plan.folder / LATEX).write_text(latex(summaries, notes, reference=plan.reference, command=command))
+    plot_comparison(plan.folder / PICTURE, runs, summaries)
+    return console(summaries, notes, folder=plan.folder, reference=plan.reference)
+
+
+def describe(runs: Sequence[FinishedRun], *, reference: str) -> list[str]:
+    """What the numbers are, a sentence each."""
+    config = runs[0].config
+    tasks = list(runs[0].streams)
+    images = {len(stream.index) for run in runs for stream in run.streams.values()}
+    severities = {severity for _, _, severity in (task.partition("/") for task in tasks)}
+    severity = f"severity {severities.pop()}, " if len(severities) == 1 and "" not in severities else ""
+    count = f"{min(images)}" if len(images) == 1 else f"{min(images)} to {max(images)}"
+    seeds = list(dict.fromkeys(str(run.seed) for run in runs))
+    spread = ", mean ± standard deviation over seeds" if len(seeds) > 1 else ", seed"
+    return [
+        f"{config.data.name}, {severity}setting {config.setting}, {config.classifier.name}; {count} labelled images "
+        f"per task.",
+        f"Top-1{spread} {', '.join(seeds)}. Peak memory is the largest of the seeds, skipped updates are their sum.",
+        f"Differences from {reference} are in points, paired by image and seed; 95% bootstrap intervals from "
+        f"{RESAMPLES} resamples of the images, for these seeds.",
+        "! = collapsed: accuracy on the task's final quarter below half of Source's, or more than 10 points below the "
+        "method's own first quarter while Source's is not; or below chance on the whole task.",
+        *differing_origins(list(runs)),
+    ]
+
+
+def console(summaries: Sequence[MethodSummary], notes: Sequence[str], *, folder: Path, reference: str) -> str:
+    """Two tables, what they show, and where the files are."""
+    accuracy = tables.console_table(tables.accuracy_grid(summaries, tables.CONSOLE))
+    cost = tables.console_table(tables.cost_grid(summaries, tables.CONSOLE, reference=reference))
+    files = f"{folder}: {CSV}, {MARKDOWN}, {LATEX}, {PICTURE}"
+    return "\n\n".join([accuracy, cost, "\n".join(notes), files])
+
+
+def markdown(summaries: Sequence[MethodSummary], notes: Sequence[str], *, reference: str, command: str) -> str:
+    """The same two tables, and the differences on every task."""
+    style = tables.MARKDOWN
+    grids = [
+        tables.accuracy_grid(summaries, style),
+        tables.cost_grid(summaries, style, reference=reference),
+        tables.difference_grid(summaries, style, reference=reference),
+    ]
+    points = "\n".join(f"* {note}" for note in notes)
+    shown = [tables.markdown_table(grid) for grid in grids if len(grid) > 1]
+    return "\n\n".join([f"```bash\n{command}\n```", *shown, points]) + "\n"
+
+
+def latex(summaries: Sequence[MethodSummary], notes: Sequence[str], *, reference: str, command: str) -> str:
+    """The two tables as tabulars, what they show as comments."""
+    style = tables.LATEX
+    comments = "\n".join(f"% {line}" for line in [command, "Needs \\usepackage{booktabs}.", *notes])
+    grids = [
+        tables.accuracy_grid(summaries, style),
+        tables.cost_grid(summaries, style, reference=reference),
+    ]
+    return "\n\n".join([comments, *map(tables.latex_table, grids)]) + "\n"

@@ -1,0 +1,81 @@
+"""The paper's numbers, and runs beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from written_runs import ROOT, write_run
+
+from dusa_ignite.comparison.paper import COLUMNS, compare_with_paper, paper_rows
+from dusa_ignite.data.corruption_names import BENCHMARK_CORRUPTIONS
+from dusa_ignite.errors import DataError
+
+CONVNEXT = ROOT / "configs" / "convnext_dit.yaml"
+OVERRIDES = ["data.root=/somewhere", "transformer.checkpoint=random"]
+
+
+def test_rows() -> None:
+    rows = {row[:3]: row.top1 for row in paper_rows()}
+    assert len(rows) == 27 + 8
+    assert rows["1 fully", "ConvNeXt-L", "DUSA"]["avg"] == 66.2
+    assert rows["1 fully", "ConvNeXt-L", "DUSA"]["fog"] == 72.7
+    assert rows["2 continual", "ConvNeXt-L", "Tent"]["elastic"] == 23.4
+    for top1 in rows.values():  # the columns are in their right places
+        assert sum(top1[name] for name in COLUMNS) / 15 == pytest.approx(top1["avg"], abs=0.1)
+
+
+def test_without_runs() -> None:
+    text = compare_with_paper([])
+    titles = [line.split("  ")[0] for line in text.splitlines() if line.startswith(("1 ", "2 "))]
+    assert titles == [
+        "1 fully, ResNet50-GN",
+        "1 fully, ViT-B/16",
+        "1 fully, ConvNeXt-L",
+        "2 continual, ConvNeXt-L",
+    ]
+    assert "ADE20K" not in text
+    assert "arXiv 2501.00873" in text
+
+
+def lines_of(text: str, table: str) -> list[list[str]]:
+    lines = text.partition(table)[2].splitlines()
+    return [line.split() for line in lines[: lines.index("") if "" in lines else None]]
+
+
+def test_a_whole_run_beside_its_line(tmp_path: Path) -> None:
+    tasks = {f"{name}/5": "+++-" for name in BENCHMARK_CORRUPTIONS}  # 75 % everywhere
+    run = write_run(tmp_path / "try", tasks, method="dusa", config=CONVNEXT, overrides=OVERRIDES)
+    lines = lines_of(compare_with_paper([run]), "1 fully, ConvNeXt-L")
+    place = next(number for number, line in enumerate(lines) if line[:1] == ["DUSA"])
+    assert lines[place + 1] == ["try", "(4", "images)", *["75.0"] * 16]
+    gaps = "+10.8 +9.5 +9.4 +20.3 +21.4 +11.2 +13.1 +4.9 +8.4 +2.3 -4.7 +6.1 +8.9 +4.3 +5.7 +8.8"
+    assert lines[place + 2] == ["minus", "paper", *gaps.split()]
+
+
+def test_part_of_a_run(tmp_path: Path) -> None:
+    options = [*OVERRIDES, "setting=continual"]
+    folder = tmp_path / "comparison"
+    write_run(folder / "try", {"fog/5": "+-", "fog/4": "++"}, config=CONVNEXT, overrides=options)
+    lines = lines_of(compare_with_paper([folder]), "2 continual, ConvNeXt-L")
+    place = next(number for number, line in enumerate(lines) if line[:1] == ["Source"])
+    assert lines[place + 1][3:] == [*"-" * 9, "50.0", *"-" * 6]  # no average of some
+    assert lines[place + 2][2:] == [*"-" * 9, "+2.0", *"-" * 6]
+
+
+def test_what_has_no_place(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing: holds no finished run"):
+        compare_with_paper([tmp_path / "nothing"])
+    with pytest.raises(DataError, match="not a run on ImageNet-C at severity 5"):
+        compare_with_paper([write_run(tmp_path / "digits", {"fog/5": "+-"})])
+    mild = write_run(tmp_path / "mild", {"fog/3": "+-"}, config=CONVNEXT, overrides=OVERRIDES)
+    with pytest.raises(DataError, match="not a run on ImageNet-C at severity 5"):
+        compare_with_paper([mild])
+    options = [*OVERRIDES, "classifier.name=resnet18"]
+    other = write_run(tmp_path / "other", {"fog/5": "+-"}, config=CONVNEXT, overrides=options)
+    with pytest.raises(DataError, match="no line for setting fully, resnet18, source"):
+        compare_with_paper([other])
+    options = [*OVERRIDES, "classifier.name=vit_base_patch16_224.augreg_in1k", "setting=continual"]
+    missing = write_run(tmp_path / "missing", {"fog/5": "+-"}, config=CONVNEXT, overrides=options)
+    with pytest.raises(DataError, match="table 2 continual of the paper has no Source with ViT-B/16"):
+        compare_with_paper([missing])
