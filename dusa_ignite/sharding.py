@@ -39,8 +39,17 @@ def shard(transformer: nn.Module, *, world_size: int, device: torch.device) -> N
     register_fsdp_forward_method(transformer, "forward_embedded")
     for module in transformer.modules():
         if isinstance(module, FSDPModule):
-            module.set_gradient_divide_factor(1.0)
-            module.set_force_sum_reduction_for_comms(True)
+            _add_up(module)
+
+
+def _add_up(module: FSDPModule) -> None:
+    """Sum gradients over processes; torch renamed the method that sets what they are divided by."""
+    if hasattr(module, "set_gradient_divide_factor"):
+        module.set_gradient_divide_factor(1.0)
+    else:
+        module.set_reduce_scatter_divide_factor(1.0)  # torch 2.6
+    if hasattr(module, "set_force_sum_reduction_for_comms"):
+        module.set_force_sum_reduction_for_comms(True)
 
 
 class ShardedModel:
