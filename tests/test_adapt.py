@@ -130,6 +130,19 @@ def test_source_needs_no_transformer_and_never_learns(photos: Path, tmp_path: Pa
     assert json.loads((folder / "run.json").read_text())["weights_sha256"].keys() == {"classifier"}
 
 
+def test_episodic_predictions_depend_on_their_own_batch_alone(photos: Path, tmp_path: Path) -> None:
+    lines = []
+    for shuffle in ("true", "false"):
+        overrides = ["setting=episodic", "data.batch_size=1", f"data.shuffle={shuffle}", "norm_ema=null"]
+        overrides += ["method={name: tent}", "classifier.trainable=norm"]  # a random guide teaches nothing at first
+        folder, _ = run(photos, tmp_path / shuffle, *overrides)
+        lines.append((folder / "predictions.csv").read_text().splitlines())
+    assert lines[0] != lines[1]  # another order
+    assert sorted(lines[0]) == sorted(lines[1])
+    folder, _ = run(photos, tmp_path / "source", "method={name: source}", "data.batch_size=1", "data.shuffle=false")
+    assert (folder / "predictions.csv").read_text().splitlines() != lines[1]  # predicted after the update
+
+
 def test_dusa_with_learning_rate_zero_predicts_like_source(photos: Path, tmp_path: Path) -> None:
     _, still = run(photos, tmp_path / "still", "optimizer.lr=0.0")
     _, source = run(photos, tmp_path / "source", "method={name: source}")
