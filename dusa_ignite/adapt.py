@@ -136,8 +136,14 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
         done=checkpoint["engine"]["iteration"] if checkpoint else 0,
         **config.tracking.model_dump(),
     )
+    background = config.checkpoint.background
+    saver = AtomicSaver(
+        folder / run_folder.CHECKPOINTS,
+        keep=config.checkpoint.keep,
+        background=idist.device().type == "cuda" if background is None else background,
+    )
     RunCheckpoint(
-        AtomicSaver(folder / run_folder.CHECKPOINTS, keep=config.checkpoint.keep),
+        saver,
         stateful=saved,
         progress=progress,
         resets=resets,
@@ -149,8 +155,9 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
         restore(checkpoint, {"engine": engine, **progress, **saved})
         logger.info("goes on after update %d", engine.state.iteration)
     with tracking:
-        if engine.state.iteration < len(stream):
-            engine.run(stream, max_epochs=1, epoch_length=len(stream))
+        with saver:
+            if engine.state.iteration < len(stream):
+                engine.run(stream, max_epochs=1, epoch_length=len(stream))
         if idist.get_rank() == 0:
             finish(config, folder, results.rows)
     if idist.get_rank() == 0:

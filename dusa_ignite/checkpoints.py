@@ -7,6 +7,7 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,48 @@ class AtomicSaver(BaseSaveHandler):
     Args:
         folder: of the checkpoints; made if missing.
         keep: how many to keep, >= 1.
+        background: write in a thread, from a copy in host memory: the caller waits for the copy only, and for the write
+            before, if that is not done yet. Within a ``with`` block the last write is waited for at its end.
+
+    Example:
+        >>> with AtomicSaver(folder, keep=1, background=True) as saver:
+        ...     saver({"classifier": classifier.state_dict()}, "checkpoint_1.pt")
     """
 
-    def __init__(self, folder: Path, *, keep: int) -> None:
+    def __init__(self, folder: Path, *, keep: int, background: bool = False) -> None:
         self.folder = folder
         self.keep = keep
+        self.writer = ThreadPoolExecutor(max_workers=1) if background else None
+        self._pending: Future[None] | None = None
 
     def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
         """Write the checkpoint under ``filename``, in the first process."""
         if idist.get_rank() > 0:
             return
+        if self.writer is None:
+            self._write(checkpoint, filename)
+            return
+        self.wait()
+        self._pending = self.writer.submit(self._write, _copied(checkpoint), filename)
+
+    def wait(self) -> None:
+        """Return once everything is on disk."""
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
+
+    def __enter__(self) -> AtomicSaver:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.wait()
+
+    def _write(self, checkpoint: Mapping, filename: str) -> None:
         part = self.folder / f"{filename}.part"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for stale in self.folder.glob("*.part"):  # of a process that was killed while writing
+                _remove(stale)
             with part.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
@@ -98,6 +128,17 @@ def _load(path: Path) -> dict[str, Any]:
     except Exception as error:  # zipfile, pickle and torch raise many kinds for damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: damaged ({reason})") from error
+
+
+def _copied(thing: Any) -> Any:
+    """A nested state whose tensors are the caller's own no more, in host memory."""
+    if isinstance(thing, torch.Tensor):
+        return thing.detach().to("cpu", copy=True)
+    if isinstance(thing, Mapping):
+        return {key: _copied(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return type(thing)(_copied(value) for value in thing)
+    return thing
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NoReturn
 
 import ignite.distributed as idist
 import torch
@@ -33,13 +34,18 @@ def launch(function: Callable[..., None], *arguments: Any, nproc: int = 1, timeo
         timeout: minutes after which a process that waits for the others fails.
 
     Returns:
-        The exit code: 0; 2 where something the user gave cannot be used; 75 where a signal stopped the run.
+        The exit code: 0; 2 where something the user gave cannot be used; 75 where a signal stopped the run. Under
+        torchrun it does not return but ends the process with that code, 1 for any other exception.
     """
     logging.getLogger("ignite.distributed.launcher.Parallel").disabled = True  # it has a handler and level of its own
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     limit = timedelta(minutes=timeout)
     if "LOCAL_RANK" in os.environ:
-        return reporting(_join, function, arguments, backend=backend, nproc=nproc, limit=limit)
+        try:
+            leave(reporting(_join, function, arguments, backend=backend, nproc=nproc, limit=limit))
+        except Exception:
+            traceback.print_exc()
+            leave(1)
     if nproc > 1:
         return reporting(_spawn, function, arguments, backend=backend, nproc=nproc, limit=limit)
     with idist.Parallel() as parallel:
@@ -63,11 +69,9 @@ def _join(function: Callable[..., None], arguments: tuple, *, backend: str, npro
     if nproc > 1:
         raise ConfigError("--nproc: torchrun starts the processes already; leave it out")
     idist.initialize(backend, timeout=limit)
-    try:
-        with idist.Parallel() as parallel:
-            parallel.run(function, *arguments)
-    finally:
-        idist.finalize()
+    with idist.Parallel() as parallel:
+        parallel.run(function, *arguments)
+    idist.finalize()
 
 
 def _spawn(function: Callable[..., None], arguments: tuple, *, backend: str, nproc: int, limit: timedelta) -> int:
@@ -87,5 +91,19 @@ def _spawn(function: Callable[..., None], arguments: tuple, *, backend: str, npr
 def _started(local_rank: int, function: Callable[..., None], *arguments: Any) -> None:
     """Run in a process that was started here; it tells its parent by its exit code."""
     code = reporting(function, local_rank, *arguments)
-    if code:
-        sys.exit(code)
+    if code == 0:
+        idist.barrier()  # no process goes while another one still waits for it
+        idist.finalize()
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End one of several processes at once, without tearing the interpreter down.
+
+    Torch caches device meshes, so gloo's threads outlive the process group; one that gives back a tensor while the
+    interpreter is being torn down aborts the process, and a run that has come to its end would count as failed.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

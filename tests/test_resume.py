@@ -170,6 +170,60 @@ def test_a_full_disk_is_warned_of_and_the_old_checkpoint_stays(
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_3.pt"]
 
 
+def test_in_the_background_later_changes_are_not_saved(tmp_path: Path) -> None:
+    weight = torch.zeros(3)
+    with AtomicSaver(tmp_path, keep=1, background=True) as saver:
+        saver({"model": {"weight": weight}, "rows": [{"top1": 0.5}]}, "checkpoint_1.pt")
+        weight += 1
+    assert saved(tmp_path) == [tmp_path / "checkpoint_1.pt"]
+    content = load_newest(tmp_path)
+    assert content is not None
+    assert content["model"]["weight"].tolist() == [0, 0, 0]
+    assert content["rows"] == [{"top1": 0.5}]
+
+
+def test_in_the_background_writes_come_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    original = torch.save
+
+    def save(content: dict[str, int], file: object) -> None:
+        original(content, file)
+        written.append(content["number"])
+
+    monkeypatch.setattr(torch, "save", save)
+    with AtomicSaver(tmp_path, keep=2, background=True) as saver:
+        for number in range(1, 6):
+            saver({"number": number}, f"checkpoint_{number}.pt")
+            assert written[: number - 1] == list(range(1, number))  # the one before is done
+    assert [path.name for path in saved(tmp_path)] == ["checkpoint_5.pt", "checkpoint_4.pt"]
+
+
+def test_in_the_background_a_defect_is_not_lost(tmp_path: Path) -> None:
+    saver = AtomicSaver(tmp_path, keep=1, background=True)
+    saver({"cannot be pickled": lambda: None}, "checkpoint_1.pt")
+    with pytest.raises(Exception, match="pickle"):
+        saver.wait()
+
+
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint_1.pt.part").write_bytes(b"half")
+    AtomicSaver(tmp_path, keep=1)({"number": 2}, "checkpoint_2.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_2.pt"]
+
+
+@pytest.mark.parametrize("background", ["true", "false"])
+def test_written_in_the_background_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, background: str) -> None:
+    overrides = ("setting=continual", "checkpoint.every_updates=1", f"checkpoint.background={background}")
+    adapt(0, configure(tmp_path / "peace", "setting=continual"))
+    with monkeypatch.context() as patch:
+        interrupt_after(5, patch)
+        with pytest.raises(Interrupted):
+            adapt(0, configure(tmp_path / "cut", *overrides))
+    assert [path.name for path in saved(tmp_path / "cut" / "run" / "checkpoints")] == ["checkpoint_5.pt"]
+    adapt(0, configure(tmp_path / "cut", *overrides))
+    assert outcome(tmp_path / "cut") == outcome(tmp_path / "peace")
+
+
 def test_only_tensors_and_plain_values_are_loaded(tmp_path: Path) -> None:
     torch.save({"path": Path("x")}, tmp_path / "checkpoint_1.pt")
     with pytest.raises(CheckpointError, match="every checkpoint is damaged"):

@@ -26,6 +26,10 @@ class Checkpoint(Section):
     )
     every_updates: int | None = Field(default=None, ge=1, description="likewise, in updates, >= 1; null = never")
     keep: int = Field(default=1, ge=1, description="how many of the newest are kept, >= 1")
+    background: bool | None = Field(
+        default=None,
+        description="write while updates go on, from a copy in host memory; null = if the models are on a GPU",
+    )
 
 
 class ClearML(Section):

@@ -1,0 +1,70 @@
+"""Grids: which runs they consist of, and which value is best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from written_runs import DIGITS, write_run
+
+from dusa_ignite.comparison.tuning import Tuning, parse_grid, plan_tuning, write_tuning
+from dusa_ignite.errors import ConfigError
+
+
+def plan(folder: Path, **options: Any) -> Tuning:
+    grid = {"methods": "source,tent,frozen=dusa", "grid": "optimizer.lr=1e-4,1e-3,1e-2", "seeds": "0,1"}
+    return plan_tuning(DIGITS, **{**grid, "output": folder, **options})
+
+
+def test_a_run_per_method_value_and_seed(tmp_path: Path) -> None:
+    tuning = plan(tmp_path, own_overrides=["frozen:transformer.trainable=false"], overrides=["data.severities=[3]"])
+    assert tuning.trials == {
+        "tent": ["tent-1e-4", "tent-1e-3", "tent-1e-2"],
+        "frozen": ["frozen-1e-4", "frozen-1e-3", "frozen-1e-2"],
+    }
+    runs = {(run.label, run.seed): run.config for run in tuning.plan.runs}
+    assert len(runs) == 2 * (1 + 6)
+    assert [label for label, seed in runs if seed == 0] == ["source", *tuning.trials["tent"], *tuning.trials["frozen"]]
+    config = runs["frozen-1e-3", 1]
+    assert (config.method.name, config.optimizer.lr, config.seed) == ("dusa", 1e-3, 1)
+    assert config.transformer is not None
+    assert not config.transformer.trainable
+    assert all(config.data.severities == (3,) for config in runs.values())  # type: ignore[union-attr]
+
+
+def test_the_best_and_the_ends_of_the_grid(tmp_path: Path) -> None:
+    right = {"source": "+---", "tent-1e-4": "++--", "tent-1e-3": "+++-", "tent-1e-2": "+---"}
+    right |= {"frozen-1e-4": "----", "frozen-1e-3": "+++-", "frozen-1e-2": "++++"}
+    for label, marks in right.items():
+        for seed in (0, 1):
+            name = label.partition("-")[0].replace("frozen", "dusa")
+            lr = label.partition("-")[2]
+            overrides = ["data.severities=[3]", *([f"optimizer.lr={lr}"] if lr else [])]
+            write_run(
+                tmp_path / f"{label}_seed{seed}", {"fog/3": marks}, seed=seed, method=name, overrides=overrides
+            )
+    tuning = plan(tmp_path, overrides=["data.severities=[3]"])
+    text = write_tuning(tuning, command="python launch/tune.py")
+    lines = text.splitlines()
+    assert lines[0].split() == ["top-1", "(%)", "by", "optimizer.lr", "1e-4", "1e-3", "1e-2"]
+    assert lines[2].split() == ["tent", "50.00", "75.00*", "25.00"]
+    assert lines[3].split() == ["frozen", "0.00", "75.00", "100.00*"]
+    assert "digits, severity 3, seeds 0, 1; mean over tasks and seeds; * = best. Source: 25.00." in lines
+    assert "Best: --set tent:optimizer.lr=1e-3 --set frozen:optimizer.lr=1e-2" in lines
+    assert "At an end of the grid, so that a wider one might do better: frozen." in lines
+    table = (tmp_path / "tuning.md").read_text()
+    assert table.startswith("```bash\npython launch/tune.py\n```\n\n| top-1 (%) by optimizer.lr | 1e-4 | 1e-3 | 1e-2 |")
+
+
+@pytest.mark.parametrize("text", ["optimizer.lr", "optimizer.lr=", "optimizer.lr=1", "optimizer.lr=1,1", "=1,2"])
+def test_wrong_grids(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"write section\.key=value,value,\.\.\. with at least two different values"):
+        parse_grid(text)
+
+
+def test_wrong_options(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"optimizer\.lr: -1 is not allowed"):
+        plan(tmp_path, grid="optimizer.lr=1,-1")
+    with pytest.raises(ConfigError, match=r"--set sar:optimizer\.lr=1: write method:section\.key=value"):
+        plan(tmp_path, own_overrides=["sar:optimizer.lr=1"])
