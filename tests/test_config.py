@@ -139,12 +139,6 @@ def test_shipped_config_is_complete_and_commented(path: Path) -> None:
             assert "#" in line, f"no comment: {line}"
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_preset_of_a_shipped_config_is_valid(path: Path) -> None:
-    for method in yaml.safe_load(path.read_text()).get("presets", {}):
-        assert load_config(path, [f"method.name={method}"]).method.name == method
-
-
 @pytest.mark.parametrize(
     ("name", "classifier"),
     [

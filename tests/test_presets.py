@@ -8,7 +8,9 @@ import pytest
 
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.methods import METHODS
 
+ROOT = Path(__file__).parents[1]
 FILE = """
 name: x
 data: {name: digits}
@@ -65,3 +67,45 @@ def test_errors_name_the_preset(tmp_path: Path, preset: str, message: str) -> No
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text, "method.name=source")
     assert message in str(caught.value)
+
+
+NORMS = ("tent", "eata", "sar", "rotta", "deyo", "roid")
+
+
+@pytest.mark.parametrize("method", [*NORMS, "cotta"])
+@pytest.mark.parametrize("model", ["convnext", "vit", "resnet50_gn"])
+def test_published_settings(model: str, method: str) -> None:
+    config = load_config(ROOT / "configs" / f"{model}_dit.yaml", [f"method.name={method}"])
+    optimizer = config.optimizer.model_dump()
+    if model == "convnext":
+        assert optimizer | {"name": "adam", "lr": 1e-5, "betas": (0.9, 0.999), "weight_decay": 0.0} == optimizer
+    else:
+        lr = {"vit": 1e-3, "resnet50_gn": 1e-3 if method == "sar" else 2.5e-4}[model]
+        assert optimizer | {"name": "sgd", "lr": lr, "momentum": 0.9, "weight_decay": 0.0} == optimizer
+    assert config.classifier.trainable == ("norm" if method in NORMS else "all")
+    assert (config.data.batch_size, config.setting, config.seed) == (64, "fully", 2024)
+    published = {
+        "eata": {"beta": 2000, "fisher_images": 2000, "entropy_margin": 0.4, "redundancy_margin": 0.05},
+        "sar": {"rho": 0.05, "entropy_margin": 0.4, "recovery_threshold": 0.2, "loss_decay": 0.9},
+        "cotta": {"num_augmentations": 32, "confidence_threshold": 0.1, "teacher_decay": 0.999}
+        | {"restore_probability": 0.001},
+        "rotta": {"memory_size": 64, "update_every": 64, "nu": 0.001, "alpha": 0.05, "lambda_t": 1.0, "lambda_u": 1.0},
+        "deyo": {"plpd_threshold": 0.3, "entropy_threshold": 0.5, "entropy_margin": 0.4},
+    }
+    options = config.method.model_dump()
+    assert options | published.get(method, {}) == options
+
+
+@pytest.mark.parametrize(
+    "file", sorted(path.name for path in (ROOT / "configs").glob("*.yaml") if "pretrain" not in path.name)
+)
+@pytest.mark.parametrize("method", [*METHODS])
+def test_every_method_with_every_config(file: str, method: str) -> None:
+    assert load_config(ROOT / "configs" / file, [f"method.name={method}"]).method.name == method
+
+
+def test_without_clean_images_eata_must_be_called_eta(tmp_path: Path) -> None:
+    norm = "classifier.trainable=norm"
+    with pytest.raises(ConfigError, match=r"method\.beta: 2000 needs method\.fisher_root, a folder of clean images"):
+        load(tmp_path, FILE, "method.name=eata", norm)
+    assert load(tmp_path, FILE, "method.name=eata", "method.beta=0", norm).method.model_dump()["beta"] == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from dusa_ignite.config.types import Number, Section
 
@@ -29,10 +29,12 @@ class Eata(Section):
 
     name: Literal["eata"] = Field(description="the method")
     fisher_root: str | None = Field(
-        default=None, min_length=1, description="folder of clean images for the Fisher information; null = eta"
+        default=None, min_length=1, description="folder of clean images by class, for the Fisher information"
     )
     fisher_images: int = Field(default=2000, ge=1, description="of it, drawn at random, >= 1")
-    beta: Number = Field(default=2000.0, ge=0, description="weight of the Fisher term, >= 0")
+    beta: Number = Field(
+        default=2000.0, ge=0, description="weight of the Fisher term, >= 0; 0 = eta, which needs no fisher_root"
+    )
     entropy_margin: Number = Field(default=0.4, gt=0, description="images below this x ln(classes) are reliable, > 0")
     redundancy_margin: Number = Field(
         default=0.05,
@@ -40,6 +42,16 @@ class Eata(Section):
         description="cosine similarity below which an image is new, >= 0 (published: 10 classes 0.4)",
     )
     prediction_decay: Number = Field(default=0.9, ge=0, le=1, description="of the mean prediction, in [0, 1]")
+
+    @field_validator("beta")
+    @classmethod
+    def _has_images(cls, value: float, info: ValidationInfo) -> float:
+        if value and info.data.get("fisher_root", "failed") is None:
+            raise ValueError(
+                f"{value:g} needs method.fisher_root, a folder of clean images by class; or give method.beta=0, "
+                f"which is ETA"
+            )
+        return value
 
 
 class Sar(Section):
