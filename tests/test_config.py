@@ -96,7 +96,7 @@ MINIMAL_RESOLVED: dict[str, Any] = {
         "betas": [0.9, 0.999],
     },
     "distributed": {"strategy": "ddp", "timeout_minutes": 10.0},
-    "checkpoint": {"every_minutes": 15.0, "every_updates": None, "keep": 1},
+    "checkpoint": {"every_minutes": 15.0, "every_updates": None, "keep": 1, "background": None},
     "resume": "never",
     "export": None,
     "tracking": {"clearml": None, "tensorboard": False},
