@@ -30,7 +30,8 @@ from dusa_ignite.random import derive_seed, sample_generators
 
 
 class CottaMemory:
-    """What CoTTA keeps between updates: the teacher. The source model beside it never changes.
+    """What CoTTA keeps between updates: the teacher, and how many updates there were. The source model beside them
+    never changes.
 
     Args:
         classifier: with the source weights.
@@ -39,14 +40,16 @@ class CottaMemory:
     def __init__(self, classifier: Classifier) -> None:
         self.teacher = Teacher(classifier)
         self.source = frozen_copy(classifier)
+        self.updates = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The teacher's."""
-        return {"teacher": self.teacher.state_dict()}
+        """Both, but for the source model."""
+        return {"teacher": self.teacher.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Copy a teacher's."""
+        """Copy both."""
         self.teacher.load_state_dict(state["teacher"])
+        self.updates = state["updates"]
 
 
 def cotta(
@@ -113,7 +116,8 @@ def cotta(
         stepped = total > 0 and finite_step(optimizer, parameters, loss)
         if stepped:
             memory.teacher.average(classifier, decay=teacher_decay)
-            key = (seed, batch["task"], "restore", engine.state.iteration)
+            memory.updates += 1  # since the last reset: a task's draws must not depend on the tasks before it
+            key = (seed, batch["task"], "restore", memory.updates)
             restore(classifier, memory.source, probability=restore_probability, key=key)
         diagnostics = {"confidence": confidence, "augmented": float(augmented)}
         return {
