@@ -18,13 +18,14 @@ from dusa_ignite.data.imagenet_c import imagenet_c_tasks
 from dusa_ignite.data.settings import gradual, mixed
 from dusa_ignite.data.tasks import Task, TaskStream
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.methods.sar import sar_parameters
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer, load_vae
+from dusa_ignite.models.early_norms import early_norm_parameters
 from dusa_ignite.models.paths import PATHS
 from dusa_ignite.sharding import ShardedModel, ShardedOptimizer, shard
 
 # They take no statistics from the batch, or mix them in themselves.
 METHODS_ON_SOURCE_STATISTICS = ("source", "bn", "lame", "rotta")
+METHODS_ON_EARLY_NORMS = ("sar", "deyo")  # of the norm layers, those before the last layers learn
 
 
 def set_up_torch(config: Config) -> None:
@@ -94,7 +95,12 @@ def stream(config: Config, tasks: list[Task]) -> TaskStream:
 
 
 def classifier(config: Config) -> Classifier:
-    """The classifier on its device, with the parameters that the method learns set free."""
+    """The classifier on its device, with the parameters that the method learns set free.
+
+    Raises:
+        CheckpointError: timm does not know it, or its weights are missing or do not fit.
+        ConfigError: it has no layers of the kind that the method learns.
+    """
     options = config.classifier.model_dump()
     options["pretrained"] = options["pretrained"] and options["checkpoint"] is None
     if config.method.name in METHODS_ON_SOURCE_STATISTICS:
@@ -102,8 +108,8 @@ def classifier(config: Config) -> Classifier:
     if not config.learns:
         options["trainable"] = "none"
     classifier = build_classifier(options.pop("name"), **options).to(idist.device(), model_dtype(config))
-    if config.method.name == "sar":
-        chosen = sar_parameters(classifier)
+    if config.method.name in METHODS_ON_EARLY_NORMS:
+        chosen = early_norm_parameters(classifier)
         classifier.requires_grad_(False)
         for parameter in chosen.values():
             parameter.requires_grad_(True)

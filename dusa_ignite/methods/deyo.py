@@ -6,10 +6,10 @@ probability difference PLPD = p_y - p'_y is above tau_PLPD. The loss is the mean
 
     (1 / exp(E - E0) + 1 / exp(-PLPD)) E
 
-with E0 = 0.4 ln C and the weights held constant. Published: SGD, momentum 0.9, learning rate 2.5e-4 for ResNet50,
-1e-3 for ViT-B/16, batches of 64; norm layers but for the last layers, as :func:`dusa_ignite.methods.sar.sar_parameters`
-returns; tau_PLPD = 0.3 for ImageNet-C one corruption at a time, 0.2 for mixed corruptions, correlated labels and
-batches of one image (the default here), 0.5 for Waterbirds and ColoredMNIST.
+with E0 = 0.4 ln C and the weights held constant. Norm layers learn, but for those of the last layers, see
+:func:`dusa_ignite.models.early_norms.early_norm_parameters`. Published: SGD, momentum 0.9, learning rate 2.5e-4 for
+ResNet50, 1e-3 for ViT-B/16, batches of 64; tau_PLPD = 0.3 for ImageNet-C one corruption at a time, 0.2 for mixed
+corruptions, correlated labels and batches of one image (the default here), 0.5 for Waterbirds and ColoredMNIST.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def deyo(
 
     Args:
         classifier: in eval mode.
-        optimizer: over the parameters that learn.
+        optimizer: over the parameters that learn, in the paper those of early norm layers.
         seed: of the shuffling, keyed by image.
         micro_batch_size: images in the graph at once; no effect on results.
         entropy_threshold: tau_E / ln C, > 0.

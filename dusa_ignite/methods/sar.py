@@ -8,8 +8,9 @@ With E the entropy of an image's prediction, and E0 = 0.4 ln C:
 3. A moving average of that loss (0.9 old, 0.1 new) below 0.2 means that the model collapses: the parameters return to
    their source values, the optimizer and the average to nothing.
 
-Norm layers learn, but for those of the last layers, see :func:`sar_parameters`. Published: SGD, momentum 0.9, learning
-rate 2.5e-4 for ResNet50, 1e-3 for ViT-B/16; batches of 64.
+Norm layers learn, but for those of the last layers, see
+:func:`dusa_ignite.models.early_norms.early_norm_parameters`. Published: SGD, momentum 0.9, learning rate 2.5e-4 for
+ResNet50, 1e-3 for ViT-B/16; batches of 64.
 """
 
 from __future__ import annotations
@@ -24,13 +25,10 @@ from ignite.engine import Engine
 from torch import nn
 
 from dusa_ignite.distributed import global_sum
-from dusa_ignite.errors import ConfigError
 from dusa_ignite.methods.entropy import backpropagate_entropy
 from dusa_ignite.methods.step import finite_step, trainable_parameters
-from dusa_ignite.models.classifier import Classifier, norm_parameters
+from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
-
-LAST_BLOCKS = 3  # of a transformer, left out
 
 
 class SarMemory:
@@ -76,7 +74,7 @@ def sar(
 
     Args:
         classifier: in eval mode.
-        optimizer: over the parameters that learn, in the paper :func:`sar_parameters`.
+        optimizer: over the parameters that learn, in the paper those of early norm layers.
         memory: made from the source classifier; stateful.
         micro_batch_size: images in the graph at once; no effect on results.
         entropy_margin: E0 / ln C, > 0.
@@ -169,38 +167,3 @@ def recover(classifier: Classifier, optimizer: torch.optim.Optimizer, memory: Sa
             parameter.copy_(memory.source[name])
     optimizer.state.clear()
     memory.loss_average = math.nan
-
-
-def sar_parameters(classifier: Classifier) -> dict[str, nn.Parameter]:
-    """The affine parameters of all norm layers but those of the last layers, which are sensitive, by name.
-
-    Left out are the last stage of a ResNet (``layer4``) or another convolutional model (ConvNeXt), the last three
-    blocks of a transformer, and everything behind, such as the final norm. Modules are told apart by what and where
-    they are: a ViT's final norm is called ``norm``, which is part of other layers' names.
-
-    Raises:
-        ConfigError: the model is of neither kind, or nothing is left.
-    """
-    backbone = classifier.backbone
-    modules = list(backbone.modules())  # in the order of their definition, which in timm is that of the forward pass
-    first = next(index for index, module in enumerate(modules) if module is _first_left_out(backbone))
-    left_out = {id(parameter) for module in modules[first:] for parameter in module.parameters()}
-    chosen = {name: p for name, p in norm_parameters(classifier).items() if id(p) not in left_out}
-    if not chosen:
-        raise ConfigError(f"method.name: sar, but {type(backbone).__name__} has no norm layer before its last layers")
-    return chosen
-
-
-def _first_left_out(backbone: nn.Module) -> nn.Module:
-    children = dict(backbone.named_children())
-    if "layer4" in children:
-        return children["layer4"]
-    for name in ("stages", "blocks"):
-        layers = list(children[name].children()) if name in children else []
-        if layers:
-            is_transformer = name == "blocks" and not isinstance(layers[-1], nn.Sequential)
-            return layers[-LAST_BLOCKS:][0] if is_transformer else layers[-1]
-    raise ConfigError(
-        f"method.name: sar leaves out the last layers, but of {type(backbone).__name__} it is unknown which these are; "
-        f"take a ResNet, ConvNeXt or vision transformer, or method.name=tent"
-    )

@@ -1,4 +1,4 @@
-"""SAR: the perturbation, both filters, recovery, what learns, and whole updates in plain torch."""
+"""SAR: the perturbation, both filters, recovery, and whole updates in plain torch."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from entropy_toys import (
 from torch import nn
 from toys import assert_identical, toy_classifier
 
-from dusa_ignite.errors import ConfigError
-from dusa_ignite.methods.sar import SarMemory, gradient_norm, perturbed, sar, sar_parameters
-from dusa_ignite.models.classifier import Classifier, norm_parameters
+from dusa_ignite.methods.sar import SarMemory, gradient_norm, perturbed, sar
 
 OPTIONS: dict[str, Any] = {"entropy_margin": 0.26, "rho": 0.2, "recovery_threshold": 0.0}
 
@@ -102,41 +100,6 @@ def test_recovery_forgets_weights_momentum_and_average(optimizer: str) -> None:
         assert bool(optimizer_.state) == (not recovered)
         assert math.isnan(memory.loss_average) == bool(recovered)
     assert_identical(classifier.state_dict(), source)
-
-
-@pytest.mark.parametrize(
-    ("name", "left_out"),
-    [
-        ("test_vit", ("blocks.3.", "blocks.4.", "blocks.5.", "norm.", "fc_norm.")),
-        ("test_convnext", ("stages.3.", "head.norm.")),
-        ("test_resnet", ("layer4.",)),
-        ("test_efficientnet", ("blocks.4.", "bn2.")),
-    ],
-)
-def test_last_layers_do_not_learn(name: str, left_out: tuple[str, ...]) -> None:
-    classifier = toy_classifier(name)
-    every = norm_parameters(classifier)
-    expected = {key for key in every if not key.removeprefix("backbone.").startswith(left_out)}
-    assert sar_parameters(classifier).keys() == expected
-    assert len(expected) < len(every)
-
-
-def test_a_vits_own_norm_is_left_out_and_its_blocks_are_not() -> None:
-    chosen = sar_parameters(toy_classifier("test_vit"))
-    assert "backbone.norm.weight" not in chosen
-    assert {"backbone.blocks.0.norm1.weight", "backbone.blocks.2.norm2.bias"} <= chosen.keys()
-
-
-def test_unknown_models_are_refused() -> None:
-    backbone = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    backbone.num_classes = 4  # type: ignore[assignment]
-    backbone.pretrained_cfg = {"input_size": (3, 32, 32)}  # type: ignore[assignment]
-    with pytest.raises(ConfigError, match="of Sequential it is unknown"):
-        sar_parameters(Classifier(backbone))
-    classifier = toy_classifier("test_vit")
-    classifier.backbone.blocks = classifier.backbone.blocks[:3]
-    with pytest.raises(ConfigError, match="no norm layer before"):
-        sar_parameters(classifier)
 
 
 def test_a_batch_without_a_reliable_image() -> None:
