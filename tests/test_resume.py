@@ -60,12 +60,13 @@ def _keep_signal_handlers() -> object:
         signal.signal(number, handler)
 
 
+@pytest.mark.timeout(900)  # some 60 short runs
 def test_killed_at_random_moments() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "tests" / "kill_and_resume.py", "--kills", "20"],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=880,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     kills, differences = map(int, re.search(r"kills (\d+), .*differences (\d+)", done.stdout).groups())  # type: ignore[union-attr]
