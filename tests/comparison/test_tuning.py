@@ -41,9 +41,7 @@ def test_the_best_and_the_ends_of_the_grid(tmp_path: Path) -> None:
             name = label.partition("-")[0].replace("frozen", "dusa")
             lr = label.partition("-")[2]
             overrides = ["data.severities=[3]", *([f"optimizer.lr={lr}"] if lr else [])]
-            write_run(
-                tmp_path / f"{label}_seed{seed}", {"fog/3": marks}, seed=seed, method=name, overrides=overrides
-            )
+            write_run(tmp_path / f"{label}_seed{seed}", {"fog/3": marks}, seed=seed, method=name, overrides=overrides)
     tuning = plan(tmp_path, overrides=["data.severities=[3]"])
     text = write_tuning(tuning, command="python launch/tune.py")
     lines = text.splitlines()
