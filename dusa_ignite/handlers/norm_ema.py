@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from torch.func import functional_call
 
 from dusa_ignite.engine import batch_of, output_of
-from dusa_ignite.methods.step import chunks
+from dusa_ignite.methods.step import predict
 from dusa_ignite.models.classifier import Classifier, norm_parameters
 from dusa_ignite.models.views import to_float
 
@@ -48,17 +47,14 @@ class NormEMA:
             engine.add_event_handler(Events.ITERATION_STARTED, self.predict)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.average)
 
-    @torch.no_grad()
     def predict(self, engine: Engine) -> None:
         """Predict the batch at hand with the averages."""
         some = next(iter(self.averages.values()))
         batch = batch_of(engine)
-        count = len(batch["index"])
-        size = count if self.classifier.mixes_images else self.micro_batch_size
         images = to_float(batch["images"], device=some.device, dtype=some.dtype)
-        logits = [some.new_empty(0, self.classifier.num_classes)]
-        logits += [functional_call(self.classifier, self.averages, (images[part],)) for part in chunks(count, size)]
-        self._logits = torch.cat(logits)
+        self._logits = predict(
+            self.classifier, images, micro_batch_size=self.micro_batch_size, parameters=self.averages
+        )
 
     @torch.no_grad()
     def average(self, engine: Engine) -> None:

@@ -1,9 +1,6 @@
 """Adaptation methods: each a factory that returns ``update(engine, batch) -> output``."""
 
 from collections.abc import Callable
-from typing import Any
-
-from ignite.engine import Engine
 
 from dusa_ignite.methods.bn import bn
 from dusa_ignite.methods.cotta import CottaMemory, cotta
@@ -17,9 +14,8 @@ from dusa_ignite.methods.roid import RoidMemory, roid
 from dusa_ignite.methods.rotta import RottaMemory, rotta
 from dusa_ignite.methods.sar import SarMemory, sar
 from dusa_ignite.methods.source import source
+from dusa_ignite.methods.step import Update
 from dusa_ignite.methods.tent import tent
-
-Update = Callable[[Engine, dict[str, Any]], dict[str, Any]]
 
 METHODS: dict[str, Callable[..., Update]] = {
     "source": source,

@@ -1,7 +1,7 @@
 """The random augmentations of CoTTA (Wang et al., CVPR 2022, arXiv 2203.13591), which RoTTA and ROID took over.
 
-They are made for images in [0, 1]: a normalised image would be clipped to nonsense. So they act on the square that the
-classifier crops, before its mean and standard deviation.
+They are made for images in [0, 1]: a normalised image would be clipped to nonsense. So they are meant for the square
+that the classifier crops, before its mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -10,24 +10,12 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
-from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import Images, classifier_view
-
 BRIGHTNESS, CONTRAST, SATURATION = (0.6, 1.4), (0.7, 1.3), (0.5, 1.5)  # factors
 HUE, GAMMA = (-0.06, 0.06), (0.7, 1.3)  # of a full turn; exponent
 DEGREES, SCALE = (-15.0, 15.0), (0.9, 1.1)
 TRANSLATE = 1 / 16  # of the padded image, which is twice as wide
 BLUR_SIGMA, BLUR_KERNEL = (0.001, 0.5), 5  # pixels
 NOISE_STD = 0.005
-
-
-def unit_view(classifier: Classifier, images: Images) -> torch.Tensor:
-    """(B, 3, S, S) in [0, 1]: what the classifier crops, not normalised; it crops that no further."""
-    if len(images) == 0:
-        return next(classifier.parameters()).new_empty(0, 3, classifier.image_size, classifier.image_size)
-    return classifier_view(
-        images, size=classifier.image_size, crop_pct=classifier.crop_pct, interpolation=classifier.interpolation
-    )
 
 
 def augment(

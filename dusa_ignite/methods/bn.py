@@ -13,7 +13,6 @@ source does.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -24,15 +23,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dusa_ignite.distributed import global_sums
 from dusa_ignite.errors import DataError
-from dusa_ignite.methods.augmentations import unit_view
 from dusa_ignite.methods.source import source
+from dusa_ignite.methods.step import Update
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
 
 
-def bn(
-    *, classifier: Classifier, micro_batch_size: int, alpha: float = 1.0
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+def bn(*, classifier: Classifier, micro_batch_size: int, alpha: float = 1.0) -> Update:
     """The process function that predicts with mixed statistics; its loss is NaN.
 
     With several processes the statistics are those of the global batch.
@@ -57,9 +54,9 @@ def bn(
 
     @torch.no_grad()
     def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        view = unit_view(classifier, to_float(batch["images"], device=device, dtype=dtype))
+        images = to_float(batch["images"], device=device, dtype=dtype)
         with MixedStatistics(classifier, alpha=alpha):
-            logits = classifier(view)  # even without an image: the other processes need this one for their sums
+            logits = classifier(images)  # even without an image: the other processes need this one for their sums
         return {"y_pred": logits, "y": batch["labels"].to(device), "loss": math.nan, "diagnostics": {}}
 
     return update

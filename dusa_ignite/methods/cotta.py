@@ -14,16 +14,15 @@ The prediction that counts is y', from before the update.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from ignite.engine import Engine
 
 from dusa_ignite.distributed import all_reduce_gradients, global_sum
-from dusa_ignite.methods.augmentations import augment, unit_view
-from dusa_ignite.methods.step import backpropagate, finite_step, trainable_parameters
-from dusa_ignite.methods.teacher import Teacher, frozen_copy, predict
+from dusa_ignite.methods.augmentations import augment
+from dusa_ignite.methods.step import Update, backpropagate, finite_step, predict, trainable_parameters
+from dusa_ignite.methods.teacher import Teacher, frozen_copy
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import Images, to_float
 from dusa_ignite.random import derive_seed, sample_generators
@@ -63,7 +62,7 @@ def cotta(
     num_augmentations: int = 32,
     confidence_threshold: float = 0.1,
     restore_probability: float = 0.001,
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+) -> Update:
     """The process function of one CoTTA update per batch.
 
     Args:
@@ -87,7 +86,7 @@ def cotta(
 
     def averaged_prediction(images: Images, generators: list[torch.Generator]) -> torch.Tensor:
         """The teacher's mean logits over augmented images, as in the authors' code."""
-        view = unit_view(classifier, images)
+        view = classifier.crop(images)
         total = torch.zeros(len(view), classifier.num_classes, dtype=dtype, device=device)
         for _ in range(num_augmentations):
             total += predict(memory.teacher.classifier, augment(view, generators), micro_batch_size=micro_batch_size)

@@ -15,7 +15,6 @@ corruptions, correlated labels and batches of one image (the default here), 0.5 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,10 +22,8 @@ from ignite.engine import Engine
 from torchvision.transforms.v2 import functional as TF
 
 from dusa_ignite.distributed import global_sum
-from dusa_ignite.methods.augmentations import unit_view
 from dusa_ignite.methods.entropy import backpropagate_entropy
-from dusa_ignite.methods.step import finite_step, trainable_parameters
-from dusa_ignite.methods.teacher import predict
+from dusa_ignite.methods.step import Update, finite_step, predict, trainable_parameters
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import Images, to_float
 from dusa_ignite.random import sample_generators
@@ -45,7 +42,7 @@ def deyo(
     plpd_threshold: float = 0.2,
     destruction: str = "patch",
     patches_per_side: int = 4,
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+) -> Update:
     """The process function of one DeYO update per batch.
 
     Objects are destroyed in the square that the classifier crops, in [0, 1]. A classifier whose BatchNorm uses the
@@ -72,7 +69,7 @@ def deyo(
 
     def predict_destroyed(images: Images, batch: dict[str, Any], chosen: list[int]) -> torch.Tensor:
         generators = sample_generators(seed, batch["task"], batch["index"][chosen])
-        view = unit_view(classifier, images)[chosen]
+        view = classifier.crop(images)[chosen]
         destroyed = destroy(view, generators, destruction=destruction, patches_per_side=patches_per_side)
         return predict(classifier, destroyed, micro_batch_size=micro_batch_size)
 

@@ -10,15 +10,13 @@ and both models learn from its denoising loss E_{t, noise} ||v(x_t, t, c) - targ
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
-from ignite.engine import Engine
 
 from dusa_ignite.distributed import global_sums
+from dusa_ignite.methods import episodic
 from dusa_ignite.methods.guided import guided_update, noised
 from dusa_ignite.methods.losses import image_losses
+from dusa_ignite.methods.step import Update
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.guide import Guide
 from dusa_ignite.models.times import TimeSampler
@@ -37,7 +35,7 @@ def diffusion_tta(
     num_samples: int = 6,
     top_k: int | None = None,
     predict_after: bool = False,
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+) -> Update:
     """The process function of one Diffusion-TTA update per batch.
 
     As published, every image adapts a fresh copy of both models for 5 steps of 180 samples of noise and time each (DiT;
@@ -80,7 +78,7 @@ def diffusion_tta(
         losses = image_losses(prediction, target).unflatten(0, (num_samples, -1)).mean(dim=0)
         return losses.mean(), losses.detach()[:, None]
 
-    return guided_update(
+    update = guided_update(
         classifier=classifier,
         optimizer=optimizer,
         seed=seed,
@@ -90,8 +88,8 @@ def diffusion_tta(
         diagnose=lambda losses, total: {"denoising_loss": global_sums(losses.sum(dim=0))[0] / total},
         sharded=guide.is_sharded,
         scaler=scaler,
-        predict_after=predict_after,
     )
+    return episodic.predict_after(update, classifier, micro_batch_size=micro_batch_size) if predict_after else update
 
 
 def expected_embedding(logits: torch.Tensor, embeddings: torch.Tensor, *, top_k: int | None = None) -> torch.Tensor:

@@ -10,16 +10,15 @@ with the candidates k, their weights w and the distance d of DUSA.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from ignite.engine import Engine
 
 from dusa_ignite.methods.candidates import select_candidates
 from dusa_ignite.methods.diagnostics import guidance_diagnostics
 from dusa_ignite.methods.guided import guided_update, noised
 from dusa_ignite.methods.losses import dusa_loss, image_losses
+from dusa_ignite.methods.step import Update
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.guide import Guide
 from dusa_ignite.models.times import TimeSampler
@@ -44,7 +43,7 @@ def dusa_u(
     p: float = 0.5,
     c: float = 1e-3,
     cosine_weight: float = 0.0,
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+) -> Update:
     """The process function of one DUSA-U update per batch.
 
     Args:

@@ -14,7 +14,7 @@ images for ImageNet-C.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from dusa_ignite.distributed import global_sums
 from dusa_ignite.methods.entropy import backpropagate_entropy, entropy
-from dusa_ignite.methods.step import backpropagate, finite_step, trainable_parameters
+from dusa_ignite.methods.step import Update, backpropagate, finite_step, learning_parameters, trainable_parameters
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import Images, to_float
 
@@ -61,7 +61,7 @@ def eata(
     entropy_margin: float = 0.4,
     redundancy_margin: float = 0.05,
     prediction_decay: float = 0.9,
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+) -> Update:
     """The process function of one EATA update per batch.
 
     A batch without an image to learn from changes nothing, the moving average included.
@@ -154,7 +154,7 @@ def fisher_information(
     Raises:
         ValueError: there is no image.
     """
-    learning = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    learning = learning_parameters(classifier)
     total = {name: torch.zeros_like(parameter) for name, parameter in learning.items()}
     number = 0
     classifier.zero_grad(set_to_none=True)

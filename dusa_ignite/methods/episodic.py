@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from ignite.engine import Engine
 
-from dusa_ignite.methods.step import chunks
+from dusa_ignite.methods.step import Update, predict
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
-
-Update = Callable[[Engine, dict[str, Any]], dict[str, Any]]
 
 
 def predict_after(update: Update, classifier: Classifier, *, micro_batch_size: int) -> Update:
@@ -30,10 +26,6 @@ def predict_after(update: Update, classifier: Classifier, *, micro_batch_size: i
     def update_then_predict(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
         output = update(engine, batch)
         images = to_float(batch["images"], device=parameter.device, dtype=parameter.dtype)
-        count = len(images)
-        with torch.no_grad():
-            parts = chunks(count, count if classifier.mixes_images else micro_batch_size)
-            logits = [classifier(images[part]) for part in parts]
-        return {**output, "y_pred": torch.cat([output["y_pred"][:0], *logits])}
+        return {**output, "y_pred": predict(classifier, images, micro_batch_size=micro_batch_size)}
 
     return update_then_predict

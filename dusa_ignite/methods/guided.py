@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 
 from dusa_ignite.distributed import all_reduce_gradients, global_max, global_sum
-from dusa_ignite.methods.step import chunks, finite_step, trainable_parameters
+from dusa_ignite.methods.step import Pass, Update, chunks, finite_step, image_parts, trainable_parameters
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.guide import Guide
 from dusa_ignite.models.times import TimeSampler
@@ -33,8 +33,7 @@ def guided_update(
     diagnose: Callable[[torch.Tensor, float], dict[str, float]],
     sharded: bool = False,
     scaler: torch.amp.GradScaler | None = None,
-    predict_after: bool = False,
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+) -> Update:
     """The process function that minimises an objective of images and logits over all trainable parameters.
 
     The loss is a mean over the global batch, so neither the micro-batch size nor the number of processes changes the
@@ -52,7 +51,6 @@ def guided_update(
             diagnostics over the global batch; called by all processes.
         sharded: the guide is spread over processes, so all of them must run the objective equally often.
         scaler: of the loss, for float16.
-        predict_after: predict again after the update, at the cost of one more pass, and let that count.
 
     Returns:
         ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`.
@@ -69,21 +67,17 @@ def guided_update(
         loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         all_logits = [torch.empty(0, classifier.num_classes, dtype=dtype, device=device)]
         all_numbers = [torch.empty(0, num_columns, dtype=dtype, device=device)]
-        outer_chunks = list(chunks(count, count if classifier.mixes_images else micro_batch_size))
-
-        for outer in outer_chunks:
-            logits = classifier(images[outer])
-            leaf = logits.detach().requires_grad_()
-            for inner in chunks(len(leaf), micro_batch_size):
+        for outer in image_parts(classifier, count, micro_batch_size=micro_batch_size):
+            own = Pass(classifier, images[outer], micro_batch_size=micro_batch_size)
+            for inner in chunks(len(own.logits), micro_batch_size):
                 part = slice(outer.start + inner.start, outer.start + inner.stop)
-                loss, numbers = objective(images[part], leaf[inner], generators[part])
+                loss, numbers = objective(images[part], own.logits[inner], generators[part])
                 share = loss * (len(numbers) / total)  # of the mean over the global batch
                 scaler.scale(share).backward()
                 loss_sum += share.detach()
                 all_numbers.append(numbers)
-            if logits.requires_grad:
-                logits.backward(leaf.grad)
-            all_logits.append(leaf.detach())
+            own.backward()
+            all_logits.append(own.logits.detach())
         if sharded:
             for _ in range(int(global_max(len(all_numbers))) - len(all_numbers)):
                 idle(objective, all_logits[0])
@@ -91,9 +85,6 @@ def guided_update(
         all_reduce_gradients(parameters)
         loss_value = global_sum(loss_sum.item()) if total else math.nan
         stepped = total > 0 and finite_step(optimizer, parameters, loss_value, scaler)
-        if predict_after and stepped:
-            with torch.no_grad():
-                all_logits[1:] = [classifier(images[outer]) for outer in outer_chunks]
         diagnostics = diagnose(torch.cat(all_numbers), max(total, 1))
         return {
             "y_pred": torch.cat(all_logits),

@@ -12,7 +12,6 @@ by the concave-convex procedure z_i <- softmax(log p_i + sum_j w_ij z_j).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from torch.nn import functional as F
 
 from dusa_ignite.distributed import gather_batch, position_in_batch
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.methods.step import chunks
+from dusa_ignite.methods.step import Update, chunks
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
 
@@ -33,7 +32,7 @@ def lame(
     micro_batch_size: int,
     num_neighbours: int = 5,
     max_steps: int = 100,
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+) -> Update:
     """The process function that adjusts the output of every batch, and learns nothing; its loss is NaN.
 
     Args:

@@ -15,7 +15,6 @@ With p_i the prediction for image i of a batch of B, and q a moving average of t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,11 +23,12 @@ from torch.nn import functional as F
 
 from dusa_ignite.distributed import all_reduce_gradients, gather_batch, global_sum, position_in_batch
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.methods.augmentations import augment, unit_view
+from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.cotta import symmetric_cross_entropy
-from dusa_ignite.methods.step import chunks, finite_step, trainable_parameters
+from dusa_ignite.methods.step import Pass, Update, finite_step, trainable_parameters
+from dusa_ignite.methods.teacher import source_values
 from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import Images, to_float
+from dusa_ignite.models.views import to_float
 from dusa_ignite.random import sample_generators
 
 
@@ -42,11 +42,7 @@ class RoidMemory:
     def __init__(self, classifier: Classifier) -> None:
         parameter = next(classifier.parameters())
         self.mean_prediction = parameter.new_full((classifier.num_classes,), 1 / classifier.num_classes).detach()
-        self.source = {
-            name: parameter.detach().clone()
-            for name, parameter in classifier.named_parameters()
-            if parameter.requires_grad
-        }
+        self.source = source_values(classifier)
 
     def state_dict(self) -> dict[str, Any]:
         """The mean prediction (C,)."""
@@ -72,7 +68,7 @@ def roid(
     weighting: bool = True,
     consistency: bool = True,
     prior_correction: bool = True,
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+) -> Update:
     """The process function of one ROID update per batch.
 
     A batch that is left over with a single image has the weight 1.
@@ -109,7 +105,7 @@ def roid(
     def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
         images = to_float(batch["images"], device=device, dtype=dtype)
         own = position_in_batch(len(batch["index"]))
-        clean = Pass(classifier, images, micro_batch_size)
+        clean = Pass(classifier, images, micro_batch_size=micro_batch_size)
         predictions = gather_batch(clean.logits)  # of the global batch
         total = len(predictions)
         if weighting:
@@ -117,17 +113,21 @@ def roid(
         else:
             weights = torch.ones(total, dtype=dtype, device=device)
         reliable = weights > 0
-        chosen = reliable[own].nonzero().squeeze(1).tolist() if consistency else []
-        generators = sample_generators(seed, batch["task"], batch["index"][chosen])
-        augmented = augment(unit_view(classifier, images)[chosen], generators, padding="reflect", blur_and_noise=False)
-        changed = Pass(classifier, augmented, micro_batch_size)
-
-        losses = soft_likelihood_ratio(clean.logits, clip=clip) * weights[own]
-        disagreement = symmetric_cross_entropy(changed.logits, clean.logits[chosen]) * weights[own][chosen]
-        share = (losses.sum() + disagreement.sum()) / max(total, 1)
+        passes = [clean]
+        losses = (soft_likelihood_ratio(clean.logits, clip=clip) * weights[own]).sum()
+        if consistency and reliable.any():  # of the global batch: all processes decide alike
+            chosen = reliable[own].nonzero().squeeze(1).tolist()
+            generators = sample_generators(seed, batch["task"], batch["index"][chosen])
+            crop = classifier.crop(images)[chosen]
+            augmented = augment(crop, generators, padding="reflect", blur_and_noise=False)
+            changed = Pass(classifier, augmented, micro_batch_size=micro_batch_size)
+            passes.append(changed)
+            disagreement = symmetric_cross_entropy(changed.logits, clean.logits[chosen]) * weights[own][chosen]
+            losses = losses + disagreement.sum()
+        share = losses / max(total, 1)
         share.backward()
-        clean.backward()
-        changed.backward()
+        for each in passes:
+            each.backward()
         all_reduce_gradients(parameters)
         loss = global_sum(share.item()) if total else math.nan
         stepped = total > 0 and finite_step(optimizer, parameters, loss)
@@ -148,35 +148,6 @@ def roid(
         }
 
     return update
-
-
-class Pass:
-    """Images through the classifier, whose gradient can wait until a loss of several such passes is known.
-
-    Args:
-        classifier: its parameters' gradients are added to.
-        images: float RGB in [0, 1], B of them; B may be 0.
-        micro_batch_size: images in the graph at once; more go through the classifier a second time.
-
-    ``logits`` (B, C) is a leaf: differentiate a loss with respect to it, then call :meth:`backward`.
-    """
-
-    def __init__(self, classifier: Classifier, images: Images, micro_batch_size: int) -> None:
-        self.classifier, self.images = classifier, images
-        count = len(images)
-        self.parts = list(chunks(count, count if classifier.mixes_images else micro_batch_size))
-        with torch.set_grad_enabled(len(self.parts) == 1):
-            self.outputs = [classifier(images[part]) for part in self.parts]
-        empty = next(classifier.parameters()).new_empty(0, classifier.num_classes)
-        self.logits = torch.cat([empty, *(output.detach() for output in self.outputs)]).requires_grad_()
-
-    def backward(self) -> None:
-        """Carry the logits' gradient to the classifier's parameters."""
-        if self.logits.grad is None:
-            return
-        for part in self.parts:
-            output = self.outputs[0] if len(self.parts) == 1 else self.classifier(self.images[part])
-            output.backward(self.logits.grad[part])
 
 
 @torch.no_grad()

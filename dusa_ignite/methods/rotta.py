@@ -13,18 +13,18 @@ BatchNorm layers of both use moving statistics that start at the source's (:mod:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from ignite.engine import Engine
 
 from dusa_ignite.distributed import all_reduce_gradients, gather_batch, global_sum
-from dusa_ignite.methods.augmentations import augment, unit_view
+from dusa_ignite.methods.augmentations import augment
+from dusa_ignite.methods.entropy import entropy
 from dusa_ignite.methods.memory_bank import MemoryBank
 from dusa_ignite.methods.robust_norm import RobustNorm
-from dusa_ignite.methods.step import backpropagate, finite_step, trainable_parameters
-from dusa_ignite.methods.teacher import Teacher, predict
+from dusa_ignite.methods.step import Update, backpropagate, finite_step, predict, trainable_parameters
+from dusa_ignite.methods.teacher import Teacher
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
 from dusa_ignite.random import derive_seed
@@ -66,7 +66,7 @@ def rotta(
     alpha: float = 0.05,
     lambda_t: float = 1.0,
     lambda_u: float = 1.0,
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+) -> Update:
     """The process function of RoTTA: an update whenever enough images have been seen, whatever the batch size.
 
     The bank holds the square that the classifier crops, as uint8, so images of any size can be mixed. All processes
@@ -129,18 +129,17 @@ def rotta(
     def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
         images = to_float(batch["images"], device=device, dtype=dtype)
         logits = predict(memory.teacher.classifier, images, micro_batch_size=micro_batch_size)
-        pixels = (unit_view(classifier, images) * 255).round().to(torch.uint8)
+        pixels = (classifier.crop(images) * 255).round().to(torch.uint8)
         everyones_logits, everyones_pixels = gather_batch(logits), gather_batch(pixels)
-        log_p = everyones_logits.log_softmax(dim=1)
-        entropies = -(log_p.exp() * log_p).sum(dim=1).double()
+        entropies = entropy(everyones_logits).double()
         losses, steps = [], []
-        for image, label, entropy in zip(
+        for image, label, uncertainty in zip(
             everyones_pixels, everyones_logits.argmax(dim=1).tolist(), entropies.tolist(), strict=True
         ):
             memory.bank.add(
                 image.clone(),
                 label,
-                entropy,
+                uncertainty,
                 capacity=memory_size,
                 num_classes=num_classes,
                 lambda_t=lambda_t,

@@ -16,7 +16,7 @@ ResNet50, 1e-3 for ViT-B/16; batches of 64.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,8 @@ from torch import nn
 
 from dusa_ignite.distributed import global_sum
 from dusa_ignite.methods.entropy import backpropagate_entropy
-from dusa_ignite.methods.step import finite_step, trainable_parameters
+from dusa_ignite.methods.step import Update, finite_step, trainable_parameters
+from dusa_ignite.methods.teacher import source_values
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
 
@@ -42,11 +43,7 @@ class SarMemory:
 
     def __init__(self, classifier: Classifier) -> None:
         self.loss_average = math.nan
-        self.source = {
-            name: parameter.detach().clone()
-            for name, parameter in classifier.named_parameters()
-            if parameter.requires_grad
-        }
+        self.source = source_values(classifier)
 
     def state_dict(self) -> dict[str, Any]:
         """The average."""
@@ -67,7 +64,7 @@ def sar(
     rho: float = 0.05,
     loss_decay: float = 0.9,
     recovery_threshold: float = 0.2,
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+) -> Update:
     """The process function of one SAR update per batch.
 
     Its loss is that at the perturbed weights; NaN where no image is reliable there, and then nothing is learnt.

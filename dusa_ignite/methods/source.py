@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from ignite.engine import Engine
 
-from dusa_ignite.methods.step import chunks
+from dusa_ignite.methods.step import Update, predict
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
 
 
-def source(*, classifier: Classifier, micro_batch_size: int) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+def source(*, classifier: Classifier, micro_batch_size: int) -> Update:
     """The process function that predicts and learns nothing; its loss is NaN.
 
     Args:
@@ -32,11 +30,9 @@ def source(*, classifier: Classifier, micro_batch_size: int) -> Callable[[Engine
     parameter = next(classifier.parameters())
     device, dtype = parameter.device, parameter.dtype
 
-    @torch.no_grad()
     def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
         images = to_float(batch["images"], device=device, dtype=dtype)
-        logits = [torch.empty(0, classifier.num_classes, dtype=dtype, device=device)]
-        logits += [classifier(images[part]) for part in chunks(len(batch["index"]), micro_batch_size)]
-        return {"y_pred": torch.cat(logits), "y": batch["labels"].to(device), "loss": math.nan, "diagnostics": {}}
+        logits = predict(classifier, images, micro_batch_size=micro_batch_size)
+        return {"y_pred": logits, "y": batch["labels"].to(device), "loss": math.nan, "diagnostics": {}}
 
     return update

@@ -7,14 +7,18 @@ from typing import Any
 
 import torch
 
-from dusa_ignite.methods.step import chunks
+from dusa_ignite.methods.step import learning_parameters
 from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import Images
 
 
 def frozen_copy(classifier: Classifier) -> Classifier:
     """The classifier as it is now, which does not learn."""
     return copy.deepcopy(classifier).requires_grad_(False)
+
+
+def source_values(classifier: Classifier) -> dict[str, torch.Tensor]:
+    """A copy of the parameters that learn, as they are now, by name."""
+    return {name: parameter.detach().clone() for name, parameter in learning_parameters(classifier).items()}
 
 
 class Teacher:
@@ -26,7 +30,7 @@ class Teacher:
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = frozen_copy(classifier)
-        self.learning = [name for name, parameter in classifier.named_parameters() if parameter.requires_grad]
+        self.learning = list(learning_parameters(classifier))
 
     @torch.no_grad()
     def average(self, student: Classifier, *, decay: float) -> None:
@@ -44,12 +48,3 @@ class Teacher:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Copy them."""
         self.classifier.load_state_dict(state, strict=False)
-
-
-@torch.no_grad()
-def predict(classifier: Classifier, images: Images, *, micro_batch_size: int) -> torch.Tensor:
-    """Logits (B, C) without a graph; a classifier whose images depend on each other sees all at once."""
-    count = len(images)
-    parts = chunks(count, count if classifier.mixes_images else micro_batch_size)
-    empty = next(classifier.parameters()).new_empty(0, classifier.num_classes)
-    return torch.cat([empty, *(classifier(images[part]) for part in parts)])

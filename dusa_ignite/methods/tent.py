@@ -7,21 +7,18 @@ with the batch's statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from ignite.engine import Engine
 
 from dusa_ignite.methods.entropy import backpropagate_entropy
-from dusa_ignite.methods.step import finite_step, trainable_parameters
+from dusa_ignite.methods.step import Update, finite_step, trainable_parameters
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
 
 
-def tent(
-    *, classifier: Classifier, optimizer: torch.optim.Optimizer, micro_batch_size: int
-) -> Callable[[Engine, dict[str, Any]], dict[str, Any]]:
+def tent(*, classifier: Classifier, optimizer: torch.optim.Optimizer, micro_batch_size: int) -> Update:
     """The process function of one Tent update per batch.
 
     Args:

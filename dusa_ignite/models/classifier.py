@@ -54,11 +54,16 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(own["std"]).view(1, 3, 1, 1), persistent=False)
         self.train(False)
 
-    def view(self, images: Images) -> torch.Tensor:
-        """(B, 3, S, S): the crop that the backbone sees, normalised with its mean and standard deviation."""
+    def crop(self, images: Images) -> torch.Tensor:
+        """(B, 3, S, S) in [0, 1]: the square that the backbone sees; cropped again, it stays as it is."""
+        if len(images) == 0:
+            return self.mean.new_empty(0, 3, self.image_size, self.image_size)
         size, crop_pct = self.image_size, self.crop_pct
-        crop = classifier_view(images, size=size, crop_pct=crop_pct, interpolation=self.interpolation)
-        return (crop - self.mean) / self.std
+        return classifier_view(images, size=size, crop_pct=crop_pct, interpolation=self.interpolation)
+
+    def view(self, images: Images) -> torch.Tensor:
+        """(B, 3, S, S): the crop, normalised with the backbone's mean and standard deviation."""
+        return (self.crop(images) - self.mean) / self.std
 
     def forward(self, images: Images) -> torch.Tensor:
         """Logits (B, num_classes) of float RGB images in [0, 1]: (B, 3, H, W), or a list of (3, H, W)."""

@@ -1,12 +1,11 @@
-"""The augmentations: each image's own draws, in [0, 1], of the classifier's crop."""
+"""The augmentations: each image's own draws, in [0, 1]."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from toys import toy_classifier
 
-from dusa_ignite.methods.augmentations import augment, unit_view
+from dusa_ignite.methods.augmentations import augment
 
 
 def generators(*seeds: int) -> list[torch.Generator]:
@@ -53,12 +52,3 @@ def test_half_of_the_images_are_mirrored_and_shifts_are_bounded() -> None:
     changed = augment(column, generators(*range(200))).mean(dim=(1, 2))
     left, right = changed[:, :16].sum(dim=1), changed[:, 16:].sum(dim=1)
     assert (left > right).double().mean().item() == pytest.approx(0.5, abs=0.1)
-
-
-def test_the_view_is_what_the_classifier_sees_before_its_normalisation() -> None:
-    classifier = toy_classifier().double()
-    images = [IMAGES[0], IMAGES[1, :, :20], IMAGES[2, :, :, 5:]]
-    view = unit_view(classifier, images)
-    torch.testing.assert_close((view - classifier.mean) / classifier.std, classifier.view(images), rtol=0, atol=0)
-    assert torch.equal(classifier(view), classifier(images))
-    assert unit_view(classifier, torch.empty(0, 3, 1, 1)).shape == (0, 3, 32, 32)

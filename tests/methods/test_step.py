@@ -1,14 +1,15 @@
-"""Chunks of a batch, and the optimizer's step that is taken only where everything is finite."""
+"""Batches in pieces, gradients of any loss, and the optimizer's step that is taken only where everything is finite."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from dusa_ignite.methods.step import chunks, finite_step, trainable_parameters
+from dusa_ignite.methods.step import Pass, backpropagate, chunks, finite_step, predict, trainable_parameters
 
 
 @pytest.mark.parametrize(
@@ -74,3 +75,85 @@ def test_scaled_gradients_are_unscaled() -> None:
     assert finite_step(optimizer, parameters, 1.0, scaler)
     assert parameters[0].item() == 1 - 0.5 * 8 / 4
     assert scaler.get_scale() == 8
+
+
+class Spy(nn.Module):
+    """A linear classifier of 2 x 2 images that notes how many images it is given at a time."""
+
+    num_classes = 4
+
+    def __init__(self, *, mixes_images: bool = False) -> None:
+        super().__init__()
+        self.linear = nn.Linear(12, 4).double()
+        self.mixes_images = mixes_images
+        self.seen: list[int] = []
+
+    def forward(self, images: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
+        self.seen.append(len(images))
+        images = torch.stack(images) if isinstance(images, list) else images
+        return self.linear(images.flatten(1))
+
+
+IMAGES = torch.rand(5, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("mixes_images", "count", "pieces"),
+    [(False, 5, [2, 2, 1]), (False, 2, [2]), (False, 0, []), (True, 5, [5]), (True, 0, [0])],
+)
+def test_a_batch_goes_in_micro_batches_or_in_one_piece(mixes_images: bool, count: int, pieces: list[int]) -> None:
+    classifier: Any = Spy(mixes_images=mixes_images)
+    logits = predict(classifier, IMAGES[:count], micro_batch_size=2)
+    assert classifier.seen == pieces
+    assert not logits.requires_grad
+    torch.testing.assert_close(logits, classifier(IMAGES[:count]).detach())
+
+
+def test_other_parameters_predict() -> None:
+    classifier: Any = Spy()
+    logits = predict(classifier, IMAGES, micro_batch_size=2, parameters={"linear.weight": torch.zeros(4, 12).double()})
+    torch.testing.assert_close(logits, classifier.linear.bias.detach().expand(5, 4), rtol=0, atol=0)
+    assert classifier.linear.weight.abs().min() > 0
+
+
+@pytest.mark.parametrize("mixes_images", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 8])
+@pytest.mark.parametrize("count", [0, 5])
+def test_the_gradient_of_any_loss(count: int, size: int, mixes_images: bool) -> None:
+    classifier: Any = Spy(mixes_images=mixes_images)
+    images, weights = IMAGES[:count], torch.arange(count).double()
+    logits = classifier(images)
+    loss = (logits.log_softmax(1)[:, 0] * weights).sum() + logits.sum() ** 2
+    expected = torch.autograd.grad(loss, list(classifier.parameters()))
+
+    ours, value = backpropagate(
+        classifier,
+        images,
+        lambda logits: (logits.log_softmax(1)[:, 0] * weights).sum() + logits.sum() ** 2,
+        micro_batch_size=size,
+    )
+    torch.testing.assert_close(ours, logits.detach())
+    torch.testing.assert_close(value, loss.detach())
+    for parameter, gradient in zip(classifier.parameters(), expected, strict=True):
+        torch.testing.assert_close(torch.zeros_like(gradient) if parameter.grad is None else parameter.grad, gradient)
+
+
+def test_a_loss_without_a_gradient_leaves_none() -> None:
+    classifier: Any = Spy()
+    _, value = backpropagate(classifier, IMAGES, lambda logits: logits.new_zeros(()), micro_batch_size=2)
+    assert value == 0
+    assert all(parameter.grad is None for parameter in classifier.parameters())
+
+
+@pytest.mark.parametrize("size", [2, 8])
+def test_a_gradient_can_wait_for_another_pass(size: int) -> None:
+    classifier: Any = Spy()
+    one = Pass(classifier, IMAGES, micro_batch_size=size)
+    other = Pass(classifier, IMAGES.flip(0), micro_batch_size=size)
+    (one.logits * other.logits.softmax(1)).sum().backward()
+    one.backward()
+    other.backward()
+    loss = (classifier(IMAGES) * classifier(IMAGES.flip(0)).softmax(1)).sum()
+    expected = torch.autograd.grad(loss, list(classifier.parameters()))
+    for parameter, gradient in zip(classifier.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)

@@ -40,6 +40,26 @@ def on_meta(name: str) -> nn.Module:
 # The view
 
 
+def test_the_crop_is_the_view_before_its_normalisation() -> None:
+    classifier = small("test_convnext")
+    mixed = [images(1)[0], images(1)[0, :, :20], images(1, side=50)[0, :, :, 5:]]
+    crop = classifier.crop(mixed)
+    assert crop.shape == (3, 3, 32, 32)
+    assert crop.min() >= 0
+    assert crop.max() <= 1
+    assert torch.equal((crop - classifier.mean) / classifier.std, classifier.view(mixed))
+    assert torch.equal(classifier(crop), classifier(mixed))
+
+
+@pytest.mark.parametrize("none", [torch.empty(0, 3, 1, 1), []])
+def test_no_image_has_an_empty_crop(none: Any) -> None:
+    classifier = small("test_resnet").double()
+    assert classifier.crop(none).shape == (0, 3, 32, 32)
+    logits = classifier(none)
+    assert logits.shape == (0, 5)
+    assert logits.dtype == torch.float64
+
+
 @pytest.mark.parametrize(
     ("name", "mean", "std", "crop_pct", "interpolation"),
     [

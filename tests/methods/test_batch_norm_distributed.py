@@ -1,0 +1,135 @@
+"""Two processes whose BatchNorm layers are synchronised make the updates, and the predictions, of one.
+
+Torch's own synchronised BatchNorm runs on GPUs alone, so a plain one stands in for it: like it, it waits for all
+processes in every forward and backward pass.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import method_toys as toys
+import pytest
+import torch
+from entropy_toys import sharp_classifier, without_seed
+from torch import distributed as dist
+from torch import nn
+from toys import assert_identical
+
+from dusa_ignite.methods.cotta import CottaMemory, cotta
+from dusa_ignite.methods.deyo import deyo
+from dusa_ignite.methods.dusa import dusa
+from dusa_ignite.methods.eata import EataMemory, eata
+from dusa_ignite.methods.roid import RoidMemory, roid
+from dusa_ignite.methods.sar import SarMemory, sar
+from dusa_ignite.methods.tent import tent
+
+METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "tent": (without_seed(tent), {}),
+    "eata": (without_seed(eata), {"memory": EataMemory, "entropy_margin": 0.2, "redundancy_margin": 0.95}),
+    "sar": (without_seed(sar), {"memory": SarMemory, "entropy_margin": 0.2, "recovery_threshold": 0.0}),
+    "deyo": (deyo, {"entropy_threshold": 0.6, "plpd_threshold": 0.1, "destruction": "pixel"}),
+    "cotta": (cotta, {"memory": CottaMemory, "confidence_threshold": 1.0, "num_augmentations": 1}),
+    "roid": (roid, {"memory": RoidMemory, "batch_size": 2}),
+    "roid, certain": (roid, {"memory": RoidMemory, "batch_size": 2, "consistency": False}),
+    "dusa": (dusa, {"guided": True, "num_top": 2, "num_random": 1}),
+}
+BATCHES = [
+    ("fog", 0, 5),
+    ("fog", 5, 2),
+    ("snow", 0, 2),
+    ("snow", 2, 2),
+]  # of one image each, some of which do not learn
+
+
+class AddUp(torch.autograd.Function):
+    """The sum over all processes, and in the backward pass that of its gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        values = values.clone()
+        dist.all_reduce(values)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return AddUp.forward(ctx, gradient)
+
+
+class SyncedBatchNorm(nn.BatchNorm2d):
+    """BatchNorm with the statistics of all processes' images."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        count = x.new_full((x.shape[1],), x.numel() // x.shape[1])
+        moments = torch.stack([count, x.sum(dim=(0, 2, 3)), x.square().sum(dim=(0, 2, 3))])
+        number, total, squares = AddUp.apply(moments)[:, :, None, None]  # type: ignore[no-untyped-call]
+        mean = total / number
+        variance = squares / number - mean.square()
+        scaled = (x - mean) / (variance + self.eps).sqrt() * self.weight[:, None, None]
+        return scaled + self.bias[:, None, None]
+
+
+def make(name: str) -> toys.Run:
+    factory, options = METHODS[name]
+    classifier = sharp_classifier("test_resnet")
+    if idist.get_world_size() > 1:
+        for module in classifier.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.__class__ = SyncedBatchNorm
+    return toys.Run(factory, **{"classifier": classifier, "lr": 0.002, **options})
+
+
+def adapt() -> dict[str, Any]:
+    """Every method on batches of 5, 2, 2 and 2 images."""
+    runs = {name: make(name).meet(BATCHES) for name in METHODS}
+    return {name: {"log": run.log, "state": run.state()} for name, run in runs.items()}
+
+
+def worker(local_rank: int, folder: Path) -> None:
+    """What every process does; writes its results to a file of its own."""
+    torch.set_num_threads(1)
+    torch.save(adapt(), folder / f"{idist.get_rank()}.pt")
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two processes found; one that waits in vain for the other is an error after a while."""
+    folder = tmp_path_factory.mktemp("ranks")
+    spawn: dict[str, Any] = {
+        "nproc_per_node": 2,
+        "init_method": f"file://{folder / 'rendezvous'}",
+        "timeout": timedelta(seconds=60),
+    }
+    with idist.Parallel(backend="gloo", **spawn) as parallel:
+        parallel.run(worker, folder)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def single() -> dict[str, Any]:
+    """The same in this process alone."""
+    torch.set_num_threads(1)
+    return adapt()
+
+
+def test_some_processes_have_no_image_to_learn_from(single: dict[str, Any]) -> None:
+    for name in ("eata", "sar", "deyo", "roid"):
+        shares = [output["diagnostics"]["reliable"] for output in single[name]["log"]]
+        assert 0.5 in shares[1:], name  # one of two
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("name", METHODS)
+def test_updates_are_those_of_one_process(name: str, processes: list[dict[str, Any]], single: dict[str, Any]) -> None:
+    ours, expected = [found[name] for found in processes], single[name]
+    toys.assert_close(ours[0]["state"], expected["state"], tolerance=1e-9)
+    assert_identical(ours[1]["state"], ours[0]["state"])
+    for number, output in enumerate(expected["log"]):
+        shares = [found["log"][number] for found in ours]
+        toys.assert_close(torch.cat([share["y_pred"] for share in shares]), output["y_pred"], tolerance=1e-9)
+        for share in shares:
+            assert share["loss"] == pytest.approx(output["loss"], abs=1e-9, nan_ok=True)
+            assert share["diagnostics"] == pytest.approx(output["diagnostics"], abs=1e-9)
