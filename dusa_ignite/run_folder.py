@@ -33,6 +33,7 @@ FREE_TO_CHANGE = (  # on resuming: no effect on results, but for the last digits
     "run.num_threads",
     "data.micro_batch_size",
     "data.num_workers",
+    "data.on_error",  # a run that an unreadable image stopped goes on without it
     "tracking",
 )
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from dusa_ignite.config import load_config, to_yaml
-from dusa_ignite.errors import UserError
+from dusa_ignite.errors import ConfigError, UserError
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -20,7 +20,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run of this name")
     earlier.add_argument("--resume", action="store_true", help="go on with an unfinished run of this name")
-    parser.add_argument("--nproc", type=int, default=1, metavar="N", help="start N processes on this machine")
+    parser.add_argument("--nproc", type=int, default=1, metavar="N", help="start N >= 1 processes on this machine")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="change options of the config")
     return parser.parse_intermixed_args(arguments)
 
@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run; the exit code is 2 where something given cannot be used, 75 where a signal stopped a run."""
     options = parse(arguments)
     try:
+        if options.nproc < 1:
+            raise ConfigError(f"--nproc: {options.nproc} is not allowed; allowed: an integer >= 1")
         config = load_config(options.config, [*options.overrides, *(["resume=auto"] if options.resume else [])])
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from dusa_ignite import run_folder
+from dusa_ignite.config import load_config
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.run_folder import OUTPUTS, check_free, create, log_to
+from dusa_ignite.run_folder import OUTPUTS, check_free, check_same_config, create, log_to
 
 
 @pytest.fixture
@@ -109,6 +110,15 @@ def test_a_folder_that_takes_no_files(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Path, "touch", touch)
     with pytest.raises(ConfigError, match=r"cannot be written to \(Permission denied\)"):
         create(tmp_path)
+
+
+def test_a_run_that_an_unreadable_image_stopped_goes_on_without_it(tmp_path: Path) -> None:
+    (tmp_path / run_folder.CONFIG).write_text(
+        "name: mine\ndata: {name: digits}\nclassifier: {name: test_convnext, num_classes: 10}\nmethod: {name: source}\n"
+    )
+    check_same_config(tmp_path, load_config(tmp_path / run_folder.CONFIG, ["data.on_error=skip"]))
+    with pytest.raises(ConfigError, match=r"cannot go on with another config; data\.limit: None before, 3 now"):
+        check_same_config(tmp_path, load_config(tmp_path / run_folder.CONFIG, ["data.limit=3"]))
 
 
 @pytest.mark.usefixtures("restore_logging")

@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 
 from dusa_ignite.distributed import global_sum
 from dusa_ignite.engine import TaskEvents, batch_of, output_of
+from dusa_ignite.errors import DataError
 
 
 class TaskResults:
@@ -66,8 +67,17 @@ class TaskResults:
         engine.state.metrics["images_per_second"] = self.totals["images"] / self.totals["seconds"]
 
     def close(self, engine: Engine) -> None:
-        """Finish the row."""
+        """Finish the row.
+
+        Raises:
+            DataError: none of the task's images could be read.
+        """
         now = engine.state.metrics
+        if not now["images"]:
+            raise DataError(
+                f"task {batch_of(engine)['task']}: none of its {int(self.totals['unreadable'])} images could be read, "
+                "see the log; mend them, or leave the task out"
+            )
         row = {"task": batch_of(engine)["task"], "images": now["images"]}
         row |= {name: now[name] for name in self.metrics}
         row |= {"seconds": self.totals["seconds"], "images_per_second": now["images_per_second"]}

@@ -9,6 +9,7 @@ import torch
 from ignite.engine import Engine
 
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
+from dusa_ignite.errors import DataError
 from dusa_ignite.handlers import TaskResults, task_results
 
 
@@ -26,7 +27,7 @@ def batch(task: str, *, first: bool, last: bool, images: int, skipped: bool, unr
 BATCHES = [
     batch("fog", first=True, last=False, images=4, skipped=False, unreadable=0),
     batch("fog", first=False, last=True, images=2, skipped=True, unreadable=1),
-    batch("snow", first=True, last=True, images=0, skipped=True, unreadable=2),
+    batch("snow", first=True, last=True, images=1, skipped=True, unreadable=2),
 ]
 
 
@@ -84,10 +85,10 @@ FOG = {
 }
 SNOW = {
     "task": "snow",
-    "images": 0,
+    "images": 1,
     "top1": 0.75,
     "seconds": 1.0,
-    "images_per_second": 0.0,
+    "images_per_second": 1.0,
     "skipped_updates": 1,
     "unreadable": 2,
 }
@@ -105,8 +106,17 @@ def test_rows(clock: Clock) -> None:
     assert results.rows == [FOG, SNOW]
     assert list(results.rows[0]) == list(FOG)
     assert all(type(row[name]) is int for row in results.rows for name in ("images", "skipped_updates", "unreadable"))
-    assert so_far == [(4, 4.0), (6, 3.0), (0, 0.0)]
+    assert so_far == [(4, 4.0), (6, 3.0), (1, 1.0)]
     assert seen == [["fog"], ["fog", "snow"]]
+
+
+def test_a_task_without_a_readable_image_is_an_error(clock: Clock) -> None:
+    engine, results = make(clock)
+    empty = [batch("snow", first=k == 0, last=k == 1, images=0, skipped=True, unreadable=2) for k in range(2)]
+    message = "task snow: none of its 4 images could be read, see the log; mend them, or leave the task out"
+    with pytest.raises(DataError, match=f"^{message}$"):
+        engine.run(loaded(clock, [*BATCHES[:2], *empty]), max_epochs=1)
+    assert results.rows == [FOG]
 
 
 def test_time_between_runs_does_not_count(clock: Clock) -> None:

@@ -95,6 +95,11 @@ def test_all_errors_are_shown_at_once(main: Callable[..., Done]) -> None:
     assert "optimizer.lr" in done.err
 
 
+@pytest.mark.parametrize("count", ["0", "-1"])
+def test_the_number_of_processes(main: Callable[..., Done], count: str) -> None:
+    assert main("--nproc", count).message == f"error: --nproc: {count} is not allowed; allowed: an integer >= 1"
+
+
 def test_missing_config(main: Callable[..., Done], tmp_path: Path) -> None:
     assert str(tmp_path / "no.yaml") in main(config=tmp_path / "no.yaml").message
 
@@ -116,6 +121,14 @@ def test_truncated_image(main: Callable[..., Done], imagenet_c: Path, tmp_path: 
     done = main(*SMALL, f"data.root={imagenet_c}", f"output_dir={tmp_path}", "data.num_workers=1")
     assert str(broken) in done.message
     assert "data.on_error=skip" in done.message
+
+
+def test_no_readable_image(main: Callable[..., Done], imagenet_c: Path, tmp_path: Path) -> None:
+    for image in imagenet_c.rglob("*.JPEG"):
+        image.write_bytes(b"")
+    overrides = [f"data.root={imagenet_c}", f"output_dir={tmp_path}", "name=none", "data.on_error=skip"]
+    assert main(*SMALL, *overrides).message.startswith("error: task fog/5: none of its 2 images could be read")
+    assert not (tmp_path / "none" / "summary.json").exists()
 
 
 def test_missing_checkpoint(main: Callable[..., Done], imagenet_c: Path, tmp_path: Path) -> None:
