@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import torch
 from ignite.metrics import Accuracy, Average
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -20,6 +19,7 @@ from dusa_ignite.data.augment import training_batches
 from dusa_ignite.data.digits import CLASSES, IMAGE_SIZE, clean_half, task_half, validation_mask
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.models import build_classifier, load_transformer
+from dusa_ignite.models.checkpoints import save_weights
 from dusa_ignite.models.paths import linear
 from dusa_ignite.models.times import TIMES, TimeSampler
 from dusa_ignite.models.views import guide_view
@@ -59,8 +59,8 @@ def pretrain(config: PretrainConfig, *, overwrite: bool = False) -> dict[str, An
     split = load_split()
     classifier, classifier_metrics = train_classifier(config, split)
     transformer, transformer_metrics = train_transformer(config, split)
-    save_file(classifier.get_submodule("backbone").state_dict(), folder / CLASSIFIER)
-    save_file(transformer.state_dict(), folder / TRANSFORMER)
+    save_weights(classifier.get_submodule("backbone").state_dict(), folder / CLASSIFIER)
+    save_weights(transformer.state_dict(), folder / TRANSFORMER)
     metrics = {"seed": config.seed, "classifier": classifier_metrics, "transformer": transformer_metrics}
     write_json(folder / METRICS, metrics)
     logger.info("weights and metrics: %s", folder)

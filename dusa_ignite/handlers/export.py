@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 from ignite.engine import Engine
-from safetensors.torch import save_file
 
 from dusa_ignite.engine import TaskEvents, batch_of
+from dusa_ignite.models.checkpoints import save_weights
 from dusa_ignite.models.classifier import Classifier
 
 
@@ -38,10 +37,8 @@ class ClassifierExport:
         """Write the classifier as it is."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{batch_of(engine)['task'].replace('/', '_')}.safetensors"
-        weights = {name: _single(value).contiguous() for name, value in self.classifier.backbone.state_dict().items()}
-        part = path.with_name(path.name + ".part")
-        save_file(weights, part)
-        os.replace(part, path)
+        weights = {name: _single(value) for name, value in self.classifier.backbone.state_dict().items()}
+        save_weights(weights, path)
 
 
 def _single(value: torch.Tensor) -> torch.Tensor:

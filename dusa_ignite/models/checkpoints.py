@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
+import pickle
+import re
+import warnings
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError
@@ -23,7 +27,7 @@ NESTED_KEYS = (
 )  # where training scripts put the weights; averaged ones first
 
 
-def locate(checkpoint: str, *, key: str, embedded: str | None = None) -> Path:
+def locate(checkpoint: str | Path, *, key: str, embedded: str | None = None) -> Path:
     """The file a config's ``checkpoint`` stands for.
 
     Args:
@@ -34,6 +38,7 @@ def locate(checkpoint: str, *, key: str, embedded: str | None = None) -> Path:
     Raises:
         CheckpointError: there is no such file, or the hub cannot be reached.
     """
+    checkpoint = str(checkpoint)
     if checkpoint == "embedded" and embedded:
         return Path(str(resources.files("dusa_ignite"))) / "assets" / "digits" / f"{embedded}.safetensors"
     if checkpoint.startswith("hub:"):
@@ -58,7 +63,7 @@ def _download(checkpoint: str, *, key: str) -> Path:
         ) from error
 
 
-def load_weights(checkpoint: str, *, key: str, embedded: str | None = None) -> dict[str, torch.Tensor]:
+def load_weights(checkpoint: str | Path, *, key: str, embedded: str | None = None) -> dict[str, torch.Tensor]:
     """Read a weights file into a flat mapping of names to CPU tensors.
 
     A nested training checkpoint is unwrapped (``ema`` before ``state_dict`` before ``model``), and a ``module.`` or
@@ -74,19 +79,32 @@ def load_weights(checkpoint: str, *, key: str, embedded: str | None = None) -> d
     """
     path = locate(checkpoint, key=key, embedded=embedded)
     try:
-        if path.suffix == ".safetensors":
-            content: Any = load_file(path)
-        else:
-            with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts store their arguments
-                content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+    except OSError as error:
+        raise CheckpointError(f"{key}: {path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # the unpickler answers garbage with errors of any kind: KeyError, struct.error, ...
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{key}: {path}: not a readable weights file: {reason}") from error
+        raise CheckpointError(f"{key}: {path}: {_what_is_wrong(error)}") from error
     while isinstance(content, dict) and (nested := next((k for k in NESTED_KEYS if _is_mapping(content, k)), None)):
         content = content[nested]
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise CheckpointError(f"{key}: {path}: holds no mapping of parameter names to tensors")
     return _without_prefix(content)
+
+
+def _unpickle(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about pickle protocols
+        with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts store their arguments
+            return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """In our own words: torch's advise to read the file unsafely."""
+    if isinstance(error, pickle.UnpicklingError) and "operand" not in str(error):
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        kind = f" ({found[1]})" if found else ""
+        return f"holds Python objects other than tensors{kind}; save its state_dict alone and give that file"
+    return "damaged, or not a checkpoint; fetch it again, or give another file"
 
 
 def _is_mapping(content: dict, key: str) -> bool:
@@ -124,6 +142,22 @@ def load_strict(model: nn.Module, weights: dict[str, torch.Tensor], *, source: s
 
 def _first(names: list[str], count: int = 3) -> str:
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a safetensors file at once, with the permissions that the umask gives any new file.
+
+    Args:
+        weights: names to tensors; no two may share memory.
+        path: of the file; what stands there is replaced when the new one is complete.
+    """
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    part.touch()
+    mode = part.stat().st_mode
+    save_file({name: value.contiguous() for name, value in weights.items()}, part)
+    part.chmod(mode)  # safetensors writes files that only their owner may read
+    os.replace(part, path)
 
 
 def weights_sha256(model: nn.Module) -> str:

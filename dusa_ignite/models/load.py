@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ LEARNS_SIGMA = {"repa": False, "sit": True, "dit": True}  # does the family's ou
 
 
 def load_transformer(
-    checkpoint: str,
+    checkpoint: str | Path,
     *,
     family: str,
     num_classes: int,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import nn
 
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models import checkpoints
-from dusa_ignite.models.checkpoints import load_strict, load_weights, locate, weights_sha256
+from dusa_ignite.models.checkpoints import load_strict, load_weights, locate, save_weights, weights_sha256
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([7.0, 8.0])}
 ZEROS = {name: torch.zeros_like(value) for name, value in WEIGHTS.items()}
@@ -104,6 +106,40 @@ def test_offline_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
         "transformer.checkpoint: hub:owner/name:weights.pt: not in the local cache and could not be downloaded "
         "(ConnectionError); offline, fetch the file elsewhere and give its path"
     )
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "truncated", "safetensors"])
+def test_damaged_files(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / ("weights.safetensors" if kind == "safetensors" else "weights.pt")
+    torch.save(WEIGHTS, path)
+    path.write_bytes({"text": b"hello garbage", "empty": b""}.get(kind, path.read_bytes()[:300]))
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(path, key="k")
+    assert str(caught.value) == f"k: {path}: damaged, or not a checkpoint; fetch it again, or give another file"
+
+
+@pytest.mark.parametrize("how", ["torch", "old torch"])
+def test_python_objects_are_not_read(how: str, tmp_path: Path) -> None:
+    path, content = tmp_path / "weights.pt", {"weight": Fraction(1, 2)}
+    torch.save(content, path, _use_new_zipfile_serialization=how == "torch")
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(path, key="k")
+    assert str(caught.value) == (
+        f"k: {path}: holds Python objects other than tensors (fractions.Fraction); save its state_dict alone and give "
+        "that file"
+    )
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_saved_weights_follow_the_umask(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        save_weights(WEIGHTS, tmp_path / "weights.safetensors")
+        save_weights(WEIGHTS, tmp_path / "weights.safetensors")  # replaces the first
+    finally:
+        os.umask(before)
+    assert [(path.name, path.stat().st_mode & 0o777) for path in tmp_path.iterdir()] == [("weights.safetensors", mode)]
+    assert_weights(load_weights(tmp_path / "weights.safetensors", key="k"))
 
 
 @pytest.mark.parametrize("checkpoint", ["hub:owner/name", "hub:a:b:c"])

@@ -262,3 +262,12 @@ def test_projectors_are_dropped_for_repa_alone(tmp_path: Path) -> None:
         assert "1 unexpected: projectors.0.0.bias" in fails(path, family=family, sizes=sizes)
     path, sizes = write_golden("repa", tmp_path, **{"projector.bias": torch.zeros(2)})
     assert "1 unexpected: projector.bias" in fails(path, family="repa", sizes=sizes)
+
+
+def test_a_checkpoint_may_be_a_path(tmp_path: Path) -> None:
+    saved = load_transformer("random", family="repa", **SMALL).state_dict()
+    save_file(saved, tmp_path / "last.safetensors")
+    loaded = load_transformer(tmp_path / "last.safetensors", family="repa", **SMALL).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in saved.items())
+    with pytest.raises(CheckpointError, match=r"transformer\.checkpoint: .*none\.pt: no such file"):
+        load_transformer(tmp_path / "none.pt", family="repa", **SMALL)

@@ -1,0 +1,42 @@
+"""The adapted classifier of every task, as timm loads it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import timm
+import torch
+from ignite.engine import Engine
+from toys import toy_classifier
+
+from dusa_ignite.engine import create_adaptation_engine
+from dusa_ignite.handlers import ClassifierExport
+
+
+def test_a_file_per_task_that_timm_loads(tmp_path: Path) -> None:
+    classifier = toy_classifier("test_convnext").double()
+    before = {name: value.clone() for name, value in classifier.backbone.state_dict().items()}
+
+    def update(engine: Engine, batch: dict) -> dict:
+        with torch.no_grad():
+            for parameter in classifier.parameters():
+                parameter.add_(0.5)
+        return {}
+
+    engine = create_adaptation_engine(update)
+    ClassifierExport(tmp_path / "export", classifier).attach(engine)
+    mask = os.umask(0o022)
+    try:
+        engine.run([{"task": task, "first": True, "last": True} for task in ("fog/5", "snow/5")], max_epochs=1)
+    finally:
+        os.umask(mask)
+    files = sorted((tmp_path / "export").iterdir())
+    assert [(file.name, file.stat().st_mode & 0o777) for file in files] == [
+        ("fog_5.safetensors", 0o644),
+        ("snow_5.safetensors", 0o644),
+    ]
+    for updates, file in enumerate(files, start=1):
+        model = timm.create_model("test_convnext", num_classes=classifier.num_classes, checkpoint_path=str(file))
+        for name, value in model.state_dict().items():
+            torch.testing.assert_close(value, (before[name] + 0.5 * updates).float(), rtol=1e-6, atol=0)
