@@ -76,8 +76,8 @@ def predict(
 class Pass:
     """Images through the classifier, whose gradient can wait until a loss of their logits is known.
 
-    Where there is more than one piece, the first pass is made without a graph, and the pieces go through the classifier
-    a second time, one after the other.
+    Where there is more than one piece, the first pass is made without a graph, and the images go through the classifier
+    a second time, piece by piece; those whose logits have no gradient but 0 are spared.
 
     Args:
         classifier: its parameters' gradients are added to.
@@ -88,11 +88,11 @@ class Pass:
     """
 
     def __init__(self, classifier: Classifier, images: Images, *, micro_batch_size: int) -> None:
-        self.classifier, self.images = classifier, images
-        self.parts = image_parts(classifier, len(images), micro_batch_size=micro_batch_size)
-        with torch.set_grad_enabled(len(self.parts) == 1):
-            outputs = [classifier(images[part]) for part in self.parts]
-        self.output = outputs[0] if len(self.parts) == 1 else None
+        self.classifier, self.images, self.micro_batch_size = classifier, images, micro_batch_size
+        parts = image_parts(classifier, len(images), micro_batch_size=micro_batch_size)
+        with torch.set_grad_enabled(len(parts) == 1):
+            outputs = [classifier(images[part]) for part in parts]
+        self.output = outputs[0] if len(parts) == 1 else None
         empty = next(classifier.parameters()).new_empty(0, classifier.num_classes)
         self.logits = torch.cat([empty, *(output.detach() for output in outputs)]).requires_grad_()
 
@@ -105,8 +105,16 @@ class Pass:
             if self.output.requires_grad:  # a classifier may be frozen while its guide learns
                 self.output.backward(gradient)
             return
-        for part in self.parts:
-            self.classifier(self.images[part]).backward(gradient[part])
+        matter = (gradient != 0).any(dim=1)  # NaN is not 0
+        matter[:1] |= ~matter.any()  # a gradient of 0 is not a missing one: momentum goes on
+        rows = matter.nonzero().squeeze(1)
+        for part in chunks(len(rows), self.micro_batch_size):
+            self.classifier(select(self.images, rows[part])).backward(gradient[rows[part]])
+
+
+def select(images: Images, rows: torch.Tensor) -> Images:
+    """Some of the images, by their positions (K,) int64."""
+    return [images[row] for row in rows.tolist()] if isinstance(images, list) else images[rows]
 
 
 def backpropagate(

@@ -157,3 +157,30 @@ def test_a_gradient_can_wait_for_another_pass(size: int) -> None:
     expected = torch.autograd.grad(loss, list(classifier.parameters()))
     for parameter, gradient in zip(classifier.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+WEIGHTS = torch.tensor([0.0, 1.0, 0.0, 2.0, math.nan], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("weights", "seen"),
+    [
+        (WEIGHTS, [2, 2, 1, 2, 1]),  # images 1, 3 and 4
+        (WEIGHTS[[1, 2, 0, 0, 0]], [2, 2, 1, 1]),
+        (WEIGHTS[[0, 0, 0, 0, 0]], [2, 2, 1, 1]),  # one, so that the gradient is 0 and not missing
+    ],
+)
+@pytest.mark.parametrize("as_list", [False, True])
+def test_images_without_a_gradient_go_through_once(weights: torch.Tensor, seen: list[int], as_list: bool) -> None:
+    classifier: Any = Spy()
+    images: Any = list(IMAGES) if as_list else IMAGES
+    backpropagate(classifier, images, lambda logits: (logits.sum(1) * weights).sum(), micro_batch_size=2)
+    assert classifier.seen == seen
+    gradient = (weights[:, None] * IMAGES.flatten(1)).sum(0)
+    torch.testing.assert_close(classifier.linear.weight.grad, gradient.expand(4, 12), equal_nan=True)
+
+
+def test_images_that_depend_on_each_other_stay_together() -> None:
+    classifier: Any = Spy(mixes_images=True)
+    backpropagate(classifier, IMAGES, lambda logits: logits[1].sum(), micro_batch_size=2)
+    assert classifier.seen == [5]
