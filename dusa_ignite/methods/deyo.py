@@ -88,7 +88,7 @@ def deyo(
             weights[looked_at] *= ~(plpd <= plpd_threshold)
             return weights.masked_fill(unsure, 0.0)
 
-        logits, loss, number = backpropagate_entropy(
+        logits, _, loss, number = backpropagate_entropy(
             classifier, images, weigh, parameters=parameters, micro_batch_size=micro_batch_size
         )
         skipped = number > 0 and not finite_step(optimizer, parameters, loss)

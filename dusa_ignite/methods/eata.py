@@ -22,7 +22,7 @@ from ignite.engine import Engine
 from torch.nn import functional as F
 
 from dusa_ignite.distributed import global_sums
-from dusa_ignite.methods.entropy import backpropagate_entropy, entropy
+from dusa_ignite.methods.entropy import backpropagate_entropy
 from dusa_ignite.methods.step import Update, backpropagate, finite_step, learning_parameters, trainable_parameters
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import Images, to_float
@@ -94,7 +94,7 @@ def eata(
 
     def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
         images = to_float(batch["images"], device=device, dtype=dtype)
-        logits, loss, number = backpropagate_entropy(
+        logits, weights, loss, number = backpropagate_entropy(
             classifier, images, weigh, parameters=parameters, micro_batch_size=micro_batch_size
         )
         stepped = False
@@ -102,10 +102,8 @@ def eata(
             if fisher is not None:
                 loss += backpropagate_drift(classifier, fisher, beta=beta)
             stepped = finite_step(optimizer, parameters, loss)
-        chosen = weigh(logits, entropy(logits)) != 0
-        *sums, total = global_sums(
-            torch.cat([logits[chosen].softmax(dim=1).sum(dim=0), logits.new_tensor([len(logits)])])
-        )
+        predictions = logits[weights != 0].softmax(dim=1)  # those learnt from
+        *sums, total = global_sums(torch.cat([predictions.sum(dim=0), logits.new_tensor([len(logits)])]))
         if stepped:
             mean = torch.tensor(sums, dtype=torch.float64).to(memory.mean_prediction) / number
             first = memory.mean_prediction.isnan().any()

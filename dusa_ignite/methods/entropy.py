@@ -29,7 +29,7 @@ def backpropagate_entropy(
     *,
     parameters: Sequence[torch.nn.Parameter],
     micro_batch_size: int,
-) -> tuple[torch.Tensor, float, int]:
+) -> tuple[torch.Tensor, torch.Tensor, float, int]:
     """The gradient of sum_i w_i E_i / N, over the N images of the global batch that are not left out.
 
     Without such an image there is no gradient at all: the optimizer's step is then to be left out too, or momentum and
@@ -43,12 +43,13 @@ def backpropagate_entropy(
         micro_batch_size: images in the graph at once.
 
     Returns:
-        The logits (B, C) of this process's images; the loss over the global batch, NaN without an image; N.
+        The logits (B, C) and the weights (B,) of this process's images; the loss over the global batch, NaN without an
+        image; N.
     """
-    number = 0
+    weights, number = torch.empty(0), 0
 
     def objective(logits: torch.Tensor) -> torch.Tensor:
-        nonlocal number
+        nonlocal weights, number
         entropies = entropy(logits)
         weights = weigh(logits.detach(), entropies.detach())
         chosen = weights != 0
@@ -57,4 +58,4 @@ def backpropagate_entropy(
 
     logits, share = backpropagate(classifier, images, objective, micro_batch_size=micro_batch_size)
     all_reduce_gradients(parameters)
-    return logits, global_sum(share.item()) if number else math.nan, number
+    return logits, weights, global_sum(share.item()) if number else math.nan, number

@@ -87,24 +87,21 @@ def sar(
     device, dtype = parameters[0].device, parameters[0].dtype
     margin = entropy_margin * math.log(classifier.num_classes)
 
+    def reliable(logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
+        """1 or 0 for each image."""
+        return (~(entropies >= margin)).to(entropies)  # NaN is: it has to skip the update
+
     def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
         images = to_float(batch["images"], device=device, dtype=dtype)
-        unreliable = torch.empty(0)
-
-        def first_filter(logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
-            nonlocal unreliable
-            unreliable = entropies >= margin  # NaN is not: it has to skip the update
-            return (~unreliable).to(entropies)
-
-        def second_filter(logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
-            return (~(unreliable | (entropies >= margin))).to(entropies)
-
         options: dict[str, Any] = {"parameters": parameters, "micro_batch_size": micro_batch_size}
-        logits, loss, number = backpropagate_entropy(classifier, images, first_filter, **options)
+        logits, first, loss, number = backpropagate_entropy(classifier, images, reliable, **options)
         stepped = skipped = recovered = False
-        if number and math.isfinite(loss + gradient_norm(parameters)):
-            with perturbed(parameters, rho=rho):
-                _, loss, number = backpropagate_entropy(classifier, images, second_filter, **options)
+        norm = gradient_norm(parameters)
+        if number and math.isfinite(loss + norm):
+            with perturbed(parameters, scale=rho / (norm + 1e-12)):
+                _, _, loss, number = backpropagate_entropy(
+                    classifier, images, lambda logits, entropies: first * reliable(logits, entropies), **options
+                )
             stepped = number > 0 and finite_step(optimizer, parameters, loss)
             skipped = number > 0 and not stepped
         elif number:
@@ -137,10 +134,14 @@ def gradient_norm(parameters: Sequence[nn.Parameter]) -> float:
 
 
 @contextmanager
-def perturbed(parameters: Sequence[nn.Parameter], *, rho: float) -> Iterator[None]:
-    """Within this context the parameters are rho further along their gradient, which is dropped; afterwards they are
-    exactly what they were."""
-    scale = rho / (gradient_norm(parameters) + 1e-12)
+def perturbed(parameters: Sequence[nn.Parameter], *, scale: float) -> Iterator[None]:
+    """Within this context the parameters are moved along their gradient, which is dropped; afterwards they are exactly
+    what they were.
+
+    Args:
+        parameters: those without a gradient stay.
+        scale: by how many times the gradient, any finite number; in the paper rho / ||g||_2.
+    """
     moved = [parameter for parameter in parameters if parameter.grad is not None]
     kept = [parameter.detach().clone() for parameter in moved]
     with torch.no_grad():

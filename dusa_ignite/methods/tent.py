@@ -35,7 +35,7 @@ def tent(*, classifier: Classifier, optimizer: torch.optim.Optimizer, micro_batc
 
     def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
         images = to_float(batch["images"], device=device, dtype=dtype)
-        logits, loss, number = backpropagate_entropy(
+        logits, _, loss, number = backpropagate_entropy(
             classifier,
             images,
             lambda logits, entropies: torch.ones_like(entropies),

@@ -40,7 +40,7 @@ def test_the_perturbation_by_hand() -> None:
     a, b, c = (nn.Parameter(torch.tensor(v, dtype=torch.float64)) for v in ([1.0, 2.0], [0.1], [5.0]))
     a.grad, b.grad = torch.tensor([2.0, 3.0]).double(), torch.tensor([6.0]).double()
     assert gradient_norm([a, b, c]) == 7  # of all parameters together
-    with perturbed([a, b, c], rho=0.7):
+    with perturbed([a, b, c], scale=0.1):
         assert a.tolist() == pytest.approx([1.2, 2.3])
         assert b.tolist() == pytest.approx([0.7])
         assert c.tolist() == [5]
