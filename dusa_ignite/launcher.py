@@ -19,6 +19,7 @@ from dusa_ignite.errors import ConfigError, UserError
 from dusa_ignite.handlers.checkpoint import Interrupted
 
 USER_ERROR = 2
+KILLED_BY_SIGINT = 130  # as shells have it
 INTERRUPTED = 75  # sysexits.h EX_TEMPFAIL: stopped by a signal, saved, to be resumed
 
 
@@ -62,6 +63,9 @@ def reporting(function: Callable[..., int | None], *arguments: Any, **options: A
     except Interrupted as stop:
         print(f"{stop}; go on with --resume", file=sys.stderr)
         return INTERRUPTED
+    except KeyboardInterrupt:  # while running, RunCheckpoint catches the signal
+        print("stopped before the first update; what an earlier start has saved is there", file=sys.stderr)
+        return KILLED_BY_SIGINT
 
 
 def _join(function: Callable[..., None], arguments: tuple, *, backend: str, nproc: int, limit: timedelta) -> None:

@@ -1,0 +1,54 @@
+"""How a run ends becomes an exit code and at most one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from dusa_ignite.errors import ConfigError
+from dusa_ignite.handlers import Interrupted
+from dusa_ignite.launcher import reporting
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ConfigError("data.root: missing"), 2, "error: data.root: missing\n"),
+        (
+            Interrupted("stopped by a signal after update 3"),
+            75,
+            "stopped by a signal after update 3; go on with --resume\n",
+        ),
+        (KeyboardInterrupt(), 130, "stopped before the first update; what an earlier start has saved is there\n"),
+    ],
+)
+def test_ends_that_a_user_understands(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> None:
+        raise error
+
+    assert reporting(run) == code
+    assert capsys.readouterr().err == line
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    def run() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        reporting(run)
+
+
+def test_a_run_that_comes_to_its_end() -> None:
+    assert reporting(lambda number: None, 3) == 0
+    assert reporting(lambda number: number, 3) == 3
+
+
+def test_leaving_writes_what_was_printed_and_tears_nothing_down() -> None:
+    code = "import atexit, sys\nfrom dusa_ignite.launcher import leave\n"
+    code += "atexit.register(print, 'torn down')\nsys.stdout.write('out')\nsys.stderr.write('err')\nleave(75)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (75, "out", "err")
