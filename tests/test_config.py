@@ -119,6 +119,9 @@ def errors_of(path: Path, *overrides: str) -> list[str]:
     return [re.sub(r"^(override .+?=.*?|\S+\.yaml): (?=[\w.]+: )", "", line) for line in lines]
 
 
+NAMES = "text (the run's folder in output_dir: letters, digits and _, behind the first also spaces and . + = -)"
+
+
 def nested_keys(content: Any, prefix: str = "") -> set[str]:
     if not isinstance(content, dict):
         return set()
@@ -289,8 +292,13 @@ def test_integer_for_a_number(minimal: Path) -> None:
         ),
         ("time.t=1.5", "time.t: 1.5 is not allowed; allowed: a number >= 0 and <= 1"),
         ("method.loss.p=-1", "method.loss.p: -1 is not allowed; allowed: a number >= 0"),
-        ("name=../x", "name: '../x' is not allowed; allowed: text (the run's folder within output_dir)"),
-        ("name=5", "name: 5 is not text (quote it); allowed: text (the run's folder within output_dir)"),
+        ("name=../x", f"name: '../x' is not allowed; allowed: {NAMES}"),
+        ("name=a/b", f"name: 'a/b' is not allowed; allowed: {NAMES}"),
+        ("name=5", f"""name: 5 is not text (quote it, on the command line name='"5"'); allowed: {NAMES}"""),
+        (
+            "name=2026-11-25",
+            f"""name: 2026-11-25 is not text (quote it, on the command line name='"2026-11-25"'); allowed: {NAMES}""",
+        ),
         (
             "transformer.hidden_size=10",
             "transformer.hidden_size: 10 is not allowed; allowed: an integer >= 4 and a multiple of 4, or null",
@@ -371,17 +379,51 @@ def test_all_errors_of_a_file_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(path, ["optimizer.lr=abc"])
     assert str(caught.value).splitlines() == [
-        f"{path}: name: missing; allowed: text (the run's folder within output_dir)",
+        f"{path}: name: missing; allowed: {NAMES}",
         f"{path}: seed: 'x' is not an integer; allowed: an integer >= 0 and < 4294967296",
         f"{path}: data.severities: [6] is not allowed; allowed: a non-empty list, each an integer >= 1 and <= 5",
         f"{path}: data.bach_size: unknown key; did you mean data.batch_size?",
+        "override optimizer.lr=abc: optimizer.lr: 'abc' is not a number; allowed: a number >= 0",
+        f"{path}: norm_ema.decay: 1 is not allowed; allowed: a number >= 0 and < 1",
+        f"{path}: onn: unknown key; the config has {', '.join(Config.model_fields)}",
         f"{path}: method.num_top: num_top 4 + num_random 2 is more than there are classes; "
         "allowed: together <= classifier.num_classes = 5",
         f"{path}: transformer.num_classes: 1000 is not allowed; allowed: classifier.num_classes = 5",
-        "override optimizer.lr=abc: optimizer.lr: 'abc' is not a number; allowed: a number >= 0",
-        f"{path}: norm_ema.decay: 1 is not allowed; allowed: a number >= 0 and < 1",
-        f"{path}: onn: unknown key; did you mean run?",
     ]
+
+
+def test_a_wrong_section_hides_no_other_problem(minimal: Path) -> None:
+    overrides = ["bad1", "classifier.num_classes=11", "method.num_top=0", "a..b=1", "seed=x", "foo.bar=1"]
+    with pytest.raises(ConfigError) as caught:
+        load_config(minimal, overrides)
+    assert str(caught.value).splitlines() == [
+        "override 'bad1': write section.key=value, such as optimizer.lr=1e-4",
+        "override 'a..b=1': write section.key=value, such as optimizer.lr=1e-4",
+        "override seed=x: seed: 'x' is not an integer; allowed: an integer >= 0 and < 4294967296",
+        "override method.num_top=0: method.num_top: 0 is not allowed; allowed: an integer >= 1",
+        f"override foo.bar=1: foo: unknown key; the config has {', '.join(Config.model_fields)}",
+        "override classifier.num_classes=11: transformer.num_classes: 1000 is not allowed; "
+        "allowed: classifier.num_classes = 11",
+    ]
+
+
+def test_what_stands_in_a_sections_place_is_blamed(minimal: Path) -> None:
+    names = "allowed: a mapping with name imagenet_c | image_folder | digits"
+    for overrides in (["data=3", "data.limit=64"], ["data.limit=64", "data=3"]):
+        with pytest.raises(ConfigError) as caught:
+            load_config(minimal, overrides)
+        assert str(caught.value) == f"override data=3: data: 3 is not a mapping; {names}"
+    minimal.write_text(MINIMAL.replace("{name: imagenet_c, root: /data}", "3"))
+    with pytest.raises(ConfigError) as caught:
+        load_config(minimal, ["data.limit=64"])
+    assert str(caught.value) == f"{minimal}: data: 3 is not a mapping; {names}"
+
+
+@pytest.mark.parametrize("override", ["method.name=[1]", "method={name: {a: 1}}", "method=[]"])
+def test_a_methods_name_may_be_anything(minimal: Path, override: str) -> None:
+    (line,) = errors_of(minimal, override)
+    assert line.startswith("method")
+    assert "allowed: " in line
 
 
 # Agreement between keys and sections

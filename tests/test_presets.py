@@ -58,7 +58,8 @@ def test_overrides_come_after_presets(tmp_path: Path) -> None:
     ("preset", "message"),
     [
         ("tnet: {}", "presets.tnet: there is no such method"),
-        ("source: 3", "presets: write a mapping"),
+        ("source: 3", "presets.source: write a mapping"),
+        ("source: {seed: {a: 1}}", "presets.source.seed.a=1: seed: "),
         ("source: {optimizer: {lr: fast}}", "presets.source.optimizer.lr=fast: optimizer.lr"),
     ],
 )
@@ -67,6 +68,30 @@ def test_errors_name_the_preset(tmp_path: Path, preset: str, message: str) -> No
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text, "method.name=source")
     assert message in str(caught.value)
+
+
+def test_a_preset_that_is_not_chosen_is_checked_too(tmp_path: Path) -> None:
+    text = FILE + "  tent: {classifer: {trainable: norm}, optimizer: {lr: fast}}\n  lame: {method: {k: 3}}\n"
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text, "seed=x")
+    assert str(caught.value).splitlines() == [
+        f"{tmp_path / 'x.yaml'}: presets.tent.optimizer.lr=fast: optimizer.lr: 'fast' is not a number; "
+        "allowed: a number >= 0",
+        f"{tmp_path / 'x.yaml'}: presets.tent.classifer.trainable=norm: classifer: unknown key; "
+        "did you mean classifier?",
+        f"{tmp_path / 'x.yaml'}: presets.lame.method.k=3: method.k: unknown key; method has name, num_neighbours, "
+        "max_steps",
+        "override seed=x: seed: 'x' is not an integer; allowed: an integer >= 0 and < 4294967296",
+    ]
+
+
+def test_presets_are_checked_along_with_the_command_line(tmp_path: Path) -> None:
+    text = FILE + "  tent: {classifier: {trainable: norm}}\n  dusa_u: {transformer: {num_classes: 12}}\n"
+    load(tmp_path, text, "classifier.num_classes=12", "transformer.num_classes=12", "method.num_top=2")
+    with pytest.raises(ConfigError, match=r"x\.yaml: presets\.dusa_u\.transformer\.num_classes=12: transformer\."):
+        load(tmp_path, text)
+    with pytest.raises(ConfigError, match=r"^override classifier\.trainable=x: .*norm \| none$"):
+        load(tmp_path, text.replace("{transformer: {num_classes: 12}}", "{}"), "classifier.trainable=x")
 
 
 NORMS = ("tent", "eata", "sar", "rotta", "deyo", "roid")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,26 +10,20 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from dusa_ignite.config.fields import all_keys, allowed, choices, nearest
+from dusa_ignite.config.agreement import Problem
+from dusa_ignite.config.fields import all_keys, allowed, choices
 
 REASONS = {
     "int_type": "is not an integer",
     "float_type": "is not a number",
     "finite_number": "is not a finite number",
     "bool_type": "is neither true nor false",
-    "string_type": "is not text (quote it)",
+    "string_type": "is not text",
     "tuple_type": "is not a list",
     "dict_type": "is not a mapping",
     "model_type": "is not a mapping",
     "model_attributes_type": "is not a mapping",
 }
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong: the dotted keys involved, the one at fault first, and what is wrong with it."""
-
-    keys: tuple[str, ...]
-    text: str
 
 
 class Problems(ValueError):
@@ -99,7 +94,10 @@ def _problem(details: Any, schema: type[BaseModel], content: Mapping[str, Any], 
         return Problem((key,), f"missing; allowed: {allowed(place.field)}")
     value = look_up(content, place.keys)
     fitting = REASONS if place.complete and value is not None else {}
-    return Problem((key,), f"{show(value)} {fitting.get(kind, 'is not allowed')}; allowed: {allowed(place.field)}")
+    reason = fitting.get(kind, "is not allowed")
+    if kind == "string_type" and fitting:
+        reason += f""" (quote it, on the command line {key}='"{show(value)}"')"""
+    return Problem((key,), f"{show(value)} {reason}; allowed: {allowed(place.field)}")
 
 
 def _unknown_key(place: _Place, schema: type[BaseModel]) -> str:
@@ -113,7 +111,9 @@ def _unknown_key(place: _Place, schema: type[BaseModel]) -> str:
         return f"unknown key; did you mean {'.'.join([*parents, *close])}?"
     everywhere = all_keys(schema)
     same = [key for key in everywhere if key.split(".")[-1] == name]
-    return f"unknown key; did you mean {same[0] if same else nearest('.'.join(place.keys), everywhere)}?"
+    if same:
+        return f"unknown key; did you mean {same[0]}?"
+    return f"unknown key; {prefix or 'the config'} has {', '.join(place.section.model_fields)}"
 
 
 def look_up(content: Any, keys: Sequence[str]) -> Any:
@@ -127,4 +127,6 @@ def show(value: Any, limit: int = 80) -> str:
     """A value as it stands in YAML, cut if long."""
     constants = {None: "null", True: "true", False: "false"}
     text = constants[value] if value is None or isinstance(value, bool) else repr(value)
+    if isinstance(value, datetime.date):  # YAML reads 2026-11-25 as one
+        text = value.isoformat()
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

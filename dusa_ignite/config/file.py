@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dusa_ignite.config.errors import problems_of
-from dusa_ignite.config.fields import choices
-from dusa_ignite.config.overrides import Override, apply_overrides, origin, parse_override
-from dusa_ignite.config.presets import take_presets
+from dusa_ignite.config.agreement import Problem, contradictions
+from dusa_ignite.config.errors import look_up, problems_of
+from dusa_ignite.config.fields import choices, default_choice
+from dusa_ignite.config.overrides import Override, apply_overrides, origin, parse_overrides
+from dusa_ignite.config.presets import chosen_method, take_presets
 from dusa_ignite.config.schema import Config
 from dusa_ignite.config.yaml_file import read_mapping
 from dusa_ignite.errors import ConfigError
@@ -38,18 +39,68 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def read_config(path: str | Path, overrides: Sequence[str] = (), *, schema: type[Schema]) -> Schema:
     """:func:`load_config` for any schema, whose sections with a choice are unions told apart by ``name``."""
     content = read_mapping(path)
-    typed = [parse_override(text) for text in overrides]
+    typed, lines = parse_overrides(overrides)
     preset: list[Override] = []
     if "method" in schema.model_fields:
-        preset = take_presets(content, typed, methods=list(choices(schema.model_fields["method"])))
-        apply_overrides(content, preset, schema=schema)
-    apply_overrides(content, typed, schema=schema)
+        presets, problems = take_presets(content, methods=list(choices(schema.model_fields["method"])))
+        lines += [f"{path}: {problem}" for problem in problems]
+        preset = presets.pop(chosen_method(content, typed) or "", [])
+        for other in presets.values():  # wrong ones are shown before they are chosen
+            lines += _preset_problems(other, typed, content, schema, path)
+        lines += _blocked_lines(apply_overrides(content, preset, schema=schema), path)
+    blocked = apply_overrides(content, typed, schema=schema)
+    applied = [override for override in typed if override not in [one for one, _ in blocked]]
+    config, problems_found = _validate(content, schema)
+    wrong = {problem.keys[0] for problem in problems_found}
+    lines += [f"override {override.text!r}: {key} is not a section" for override, key in blocked if key not in wrong]
+    for problem in problems_found:
+        override = origin(problem.keys, applied, content=content)
+        lines.append(_line(problem, override or origin(problem.keys, preset, content=content), path))
+    if config is None or lines:
+        raise ConfigError("\n".join(lines))
+    return config
+
+
+def _validate(content: dict[str, Any], schema: type[Schema]) -> tuple[Schema | None, list[Problem]]:
+    """The config, or everything that is wrong: within sections, and between those that are right in themselves."""
+    sections: dict[str, Any] = {}
     try:
-        return schema.model_validate(content)
+        return schema.model_validate(content, context=sections), []
     except ValidationError as error:
-        lines = []
-        for problem in problems_of(error, schema=schema, content=content):
-            override = origin(problem.keys, [*preset, *typed], content=content)
-            source = f"override {override.text}" if override else path
-            lines.append(f"{source}: {problem.keys[0]}: {problem.text}")
-        raise ConfigError("\n".join(lines)) from error
+        problems = problems_of(error, schema=schema, content=content)
+    if schema is Config:
+        field = schema.model_fields["method"]
+        name = look_up(content, ["method", "name"]) or default_choice(field)
+        known = {problem.keys[0] for problem in problems}
+        if isinstance(name, str) and name in choices(field):
+            problems += [problem for problem in contradictions(name, sections) if problem.keys[0] not in known]
+    return None, problems
+
+
+def _preset_problems(
+    preset: Sequence[Override],
+    typed: Sequence[Override],
+    content: dict[str, Any],
+    schema: type[Schema],
+    path: str | Path,
+) -> list[str]:
+    """What would be wrong with the rest of the file and of the command line if another method were chosen."""
+    trial, others = dict(content), [override for override in typed if override.keys[0] != "method"]
+    lines = _blocked_lines(apply_overrides(trial, preset, schema=schema), path)
+    apply_overrides(trial, others, schema=schema)
+    for problem in _validate(trial, schema)[1]:
+        override = origin(problem.keys[:1], [*preset[1:], *others], content=trial)
+        if override in preset:
+            lines.append(_line(problem, override, path))
+    return lines
+
+
+def _blocked_lines(blocked: Sequence[tuple[Override, str]], path: str | Path) -> list[str]:
+    return [f"{path}: {override.text}: {key} is not a section" for override, key in blocked]
+
+
+def _line(problem: Problem, override: Override | None, path: str | Path) -> str:
+    source = str(path)
+    if override:
+        source = f"{path}: {override.text}" if override.text.startswith("presets.") else f"override {override.text}"
+    return f"{source}: {problem.keys[0]}: {problem.text}"

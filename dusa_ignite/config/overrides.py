@@ -12,7 +12,6 @@ from pydantic.fields import FieldInfo
 from dusa_ignite.config.errors import look_up
 from dusa_ignite.config.fields import choices, common_keys, default_choice
 from dusa_ignite.config.yaml_file import parse_yaml
-from dusa_ignite.errors import ConfigError
 
 
 class Override(NamedTuple):
@@ -23,44 +22,54 @@ class Override(NamedTuple):
     value: Any
 
 
-def parse_override(text: str) -> Override:
-    """Take ``section.key=value`` apart; the value is YAML.
+def parse_overrides(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
+    """Take every ``section.key=value`` apart; the value is YAML.
 
-    Raises:
-        ConfigError: there is no ``=``, a key is empty, or the value is not YAML.
+    Returns:
+        The overrides, and a line for every text with no ``=``, an empty key, or a value that is not YAML.
     """
-    key, equals, value = text.partition("=")
-    keys = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(keys):
-        raise ConfigError(f"override {text!r}: write section.key=value, such as optimizer.lr=1e-4")
-    try:
-        return Override(text, keys, parse_yaml(value))
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"override {text!r}: the value is not valid YAML; quote it if it is text") from error
+    overrides, problems = [], []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        keys = tuple(part.strip() for part in key.split("."))
+        if not equals or not all(keys):
+            problems.append(f"override {text!r}: write section.key=value, such as optimizer.lr=1e-4")
+            continue
+        try:
+            overrides.append(Override(text, keys, parse_yaml(value)))
+        except (yaml.YAMLError, ValueError):
+            problems.append(f"override {text!r}: the value is not valid YAML; quote it if it is text")
+    return overrides, problems
 
 
-def apply_overrides(content: dict[str, Any], overrides: Sequence[Override], *, schema: type[BaseModel]) -> None:
+def apply_overrides(
+    content: dict[str, Any], overrides: Sequence[Override], *, schema: type[BaseModel]
+) -> list[tuple[Override, str]]:
     """Put overrides into a file's content, missing sections included.
 
     The order in which they were typed matters only between two of the same key, where the last one counts: whole
     sections go first, then the ``name`` of sections with a choice, then the other keys. Another ``name`` than the
     file's starts its section afresh with that choice's defaults; only the keys that all choices have are kept.
 
-    Raises:
-        ConfigError: an override leads into something that is no section.
+    Returns:
+        The overrides that could not be applied, as they lead into something that is no section, each with its key.
     """
+    blocked = []
     for override in sorted(overrides, key=lambda override: (len(override.keys), override.keys[1:] != ("name",))):
         *parents, last = override.keys
         section = content
         for depth, parent in enumerate(parents, start=1):
             inner = section.get(parent)
             if inner is not None and not isinstance(inner, dict):
-                raise ConfigError(f"override {override.text!r}: {'.'.join(parents[:depth])} is not a section")
+                blocked.append((override, ".".join(parents[:depth])))
+                break
             section[parent] = dict(inner or {})  # a copy: YAML anchors let two keys share one mapping
             section = section[parent]
-        if override.keys[1:] == ("name",) and parents[0] in schema.model_fields:
-            _choose(section, override.value, field=schema.model_fields[parents[0]])
-        section[last] = override.value
+        else:
+            if override.keys[1:] == ("name",) and parents[0] in schema.model_fields:
+                _choose(section, override.value, field=schema.model_fields[parents[0]])
+            section[last] = override.value
+    return blocked
 
 
 def _choose(section: dict[str, Any], name: Any, *, field: FieldInfo) -> None:

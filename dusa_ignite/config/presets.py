@@ -13,34 +13,36 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dusa_ignite.config.overrides import Override
-from dusa_ignite.errors import ConfigError
 
 
-def take_presets(content: dict[str, Any], typed: Sequence[Override], *, methods: Sequence[str]) -> list[Override]:
-    """Remove the section from a file's content; return the chosen method's part of it as overrides.
+def take_presets(content: dict[str, Any], *, methods: Sequence[str]) -> tuple[dict[str, list[Override]], list[str]]:
+    """Remove the section from a file's content.
 
     Args:
         content: of the file; loses ``presets``.
-        typed: the overrides of the command line, which may choose the method.
         methods: that there are.
 
-    Raises:
-        ConfigError: a preset is for no method, or is no mapping.
+    Returns:
+        Every method's preset as overrides, and a line for each preset that is for no method or is no mapping.
     """
     presets = content.pop("presets", None) or {}
-    if not isinstance(presets, dict) or not all(isinstance(preset, dict) for preset in presets.values()):
-        raise ConfigError("presets: write a mapping of methods to sections, such as tent: {optimizer: {lr: 1.0e-3}}")
-    unknown = [name for name in presets if name not in methods]
-    if unknown:
-        raise ConfigError(f"presets.{unknown[0]}: there is no such method; there are {', '.join(methods)}")
-    chosen = _chosen_method(content, typed)
-    if chosen not in presets:
-        return []
-    choice = Override(f"presets.{chosen}", ("method", "name"), chosen)
-    return [choice, *_flat(presets[chosen], keys=(), text=f"presets.{chosen}")]
+    example = "write a mapping of methods to sections, such as tent: {optimizer: {lr: 1.0e-3}}"
+    if not isinstance(presets, dict):
+        return {}, [f"presets: {example}"]
+    found, problems = {}, []
+    for name, preset in presets.items():
+        if name not in methods:
+            problems.append(f"presets.{name}: there is no such method; there are {', '.join(methods)}")
+        elif not isinstance(preset, dict):
+            problems.append(f"presets.{name}: {example}")
+        else:
+            choice = Override(f"presets.{name}", ("method", "name"), name)
+            found[name] = [choice, *_flat(preset, keys=(), text=f"presets.{name}")]
+    return found, problems
 
 
-def _chosen_method(content: dict[str, Any], typed: Sequence[Override]) -> Any:
+def chosen_method(content: dict[str, Any], typed: Sequence[Override]) -> str | None:
+    """The method's name that a file and the command line choose; ``None`` = neither does."""
     section = content.get("method")
     chosen = section.get("name") if isinstance(section, dict) else None
     for override in typed:
@@ -48,7 +50,7 @@ def _chosen_method(content: dict[str, Any], typed: Sequence[Override]) -> Any:
             chosen = override.value
         elif override.keys == ("method",) and isinstance(override.value, dict):
             chosen = override.value.get("name", chosen)
-    return chosen
+    return chosen if isinstance(chosen, str) else None
 
 
 def _flat(preset: dict[str, Any], *, keys: tuple[str, ...], text: str) -> Iterator[Override]:

@@ -1,47 +1,29 @@
-"""A run's whole configuration, and what must agree between its sections."""
+"""A run's whole configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from dusa_ignite.config.data import Digits, ImageFolder, ImageNetC
-from dusa_ignite.config.entropy_methods import Bn, Deyo, Eata, Sar, Tent
-from dusa_ignite.config.errors import Problem, Problems
-from dusa_ignite.config.methods import Adam, AdamW, Dusa, NormEma, Sgd, Source
-from dusa_ignite.config.models import (
-    Classifier,
-    FixedTime,
-    LogitNormalTime,
-    Path,
-    PathName,
-    Transformer,
-    UniformTime,
-    Vae,
+from dusa_ignite.config.agreement import (
+    FAMILY_PATHS,
+    GUIDED_METHODS,
+    STILL_METHODS,
+    VAE_DOWNSAMPLING,
+    Method,
+    contradictions,
 )
-from dusa_ignite.config.other_methods import Cotta, DiffusionTta, DusaU, Lame, Roid, Rotta
+from dusa_ignite.config.data import Digits, ImageFolder, ImageNetC
+from dusa_ignite.config.errors import Problems
+from dusa_ignite.config.methods import Adam, AdamW, Dusa, NormEma, Sgd
+from dusa_ignite.config.models import Classifier, FixedTime, LogitNormalTime, Path, Transformer, UniformTime, Vae
 from dusa_ignite.config.outputs import Checkpoint, Tracking
 from dusa_ignite.config.processes import Distributed
 from dusa_ignite.config.types import Number, Section
 
 Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
 
-# The paths that a family's checkpoints are made for, its default first. A transformer without a learned variance counts
-# as repa, whichever way its time runs.
-FAMILY_PATHS: dict[str, tuple[PathName, ...]] = {
-    "repa": ("linear", "cosine", "reverse_linear"),
-    "sit": ("reverse_linear",),
-    "dit": ("ddpm",),
-}
-
-Method = Dusa | DusaU | DiffusionTta | Source | Bn | Tent | Eata | Sar | Cotta | Rotta | Deyo | Roid | Lame
-GUIDED_METHODS = (Dusa, DusaU, DiffusionTta)  # need transformer, vae, path and time; the others ignore these sections
-STILL_METHODS = (Source, Bn, Lame)  # learn nothing
-NORM_METHODS = (Tent, Eata, Sar, Rotta, Deyo, Roid)  # learn the classifier's norm layers only
-
-VAE_DOWNSAMPLING = 8  # image side / latent side
 LATENT_CHANNELS = 4
 PIXEL_CHANNELS = 3
 
@@ -66,7 +48,10 @@ class Run(Section):
 class Config(Section):
     """One run, resolved and checked."""
 
-    name: str = Field(pattern=r"^\w[\w .+=-]*$", description="the run's folder within output_dir")
+    name: str = Field(
+        pattern=r"^\w[\w .+=-]*$",
+        description="the run's folder in output_dir: letters, digits and _, behind the first also spaces and . + = -",
+    )
     output_dir: str = Field(default="runs", min_length=1, description="folder of all runs' outputs")
     seed: int = Field(default=2024, ge=0, lt=2**32, description="of everything random, 0 .. 2^32 - 1")
     setting: Literal["fully", "continual", "gradual", "mixed", "correlated", "episodic"] = Field(
@@ -104,27 +89,30 @@ class Config(Section):
         transformer = info.data.get("transformer")
         return Path(name=FAMILY_PATHS[transformer.family][0]) if path is None and transformer else path
 
-    @field_validator("method")
+    @field_validator("*")
     @classmethod
-    def _sections_fit(cls, method: Method, info: ValidationInfo) -> Method:
-        problems: list[Problem] = []
-        if isinstance(method, GUIDED_METHODS):
-            problems += _guide_problems(method, info.data)
-        elif not isinstance(method, STILL_METHODS):
-            problems += _learning_problems(method, info.data)
+    def _keep(cls, value: Any, info: ValidationInfo) -> Any:
+        """Hand a checked section to whoever wants to compare it with others even if one of them is wrong."""
+        if info.context is not None:
+            info.context[info.field_name] = value
+        return value
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Config:
+        problems = contradictions(self.method.name, {name: getattr(self, name) for name in type(self).model_fields})
         if problems:
             raise Problems(problems)
-        return method
+        return self
 
     @property
     def is_guided(self) -> bool:
         """Whether the method needs a guide."""
-        return isinstance(self.method, GUIDED_METHODS)
+        return self.method.name in GUIDED_METHODS
 
     @property
     def learns(self) -> bool:
         """Whether the method changes any parameter."""
-        return not isinstance(self.method, STILL_METHODS)
+        return self.method.name not in STILL_METHODS
 
     @property
     def latent_size(self) -> int:
@@ -136,65 +124,3 @@ class Config(Section):
     def in_channels(self) -> int:
         """Channels of the transformer's input."""
         return LATENT_CHANNELS if self.vae.pretrained else PIXEL_CHANNELS
-
-
-def _learning_problems(method: Any, sections: dict[str, Any]) -> Iterator[Problem]:
-    classifier = sections.get("classifier")
-    if classifier is None:
-        return
-    if classifier.trainable == "none":
-        yield Problem(("classifier.trainable",), f"'none' leaves nothing to train for method.name={method.name}")
-    elif classifier.trainable == "all" and isinstance(method, NORM_METHODS):
-        yield Problem(
-            ("classifier.trainable",), f"'all' is not allowed; allowed: norm, as method.name={method.name} learns these"
-        )
-
-
-def _guide_problems(method: Dusa | DiffusionTta, sections: dict[str, Any]) -> Iterator[Problem]:
-    """Contradictions between sections; one that is wrong in itself is not in ``sections`` and reported anyway."""
-    classifier, transformer = sections.get("classifier"), sections.get("transformer")
-    if classifier and isinstance(method, Dusa) and method.num_top + method.num_random > classifier.num_classes:
-        yield Problem(
-            ("method.num_top", "method.num_random", "classifier.num_classes"),
-            f"num_top {method.num_top} + num_random {method.num_random} is more than there are classes; "
-            f"allowed: together <= classifier.num_classes = {classifier.num_classes}",
-        )
-    if classifier and isinstance(method, DiffusionTta) and (method.top_k or 0) > classifier.num_classes:
-        yield Problem(("method.top_k",), f"{method.top_k} is not allowed; allowed: <= {classifier.num_classes} classes")
-    if transformer:
-        yield from _input_problems(transformer, sections)
-    elif "transformer" in sections:
-        yield Problem(("transformer", "method.name"), f"missing, but method.name={method.name} needs one")
-    if classifier and transformer:
-        yield from _model_problems(classifier, transformer)
-
-
-def _model_problems(classifier: Classifier, transformer: Transformer) -> Iterator[Problem]:
-    if classifier.num_classes != transformer.num_classes:
-        yield Problem(
-            ("transformer.num_classes", "classifier.num_classes"),
-            f"{transformer.num_classes} is not allowed; allowed: classifier.num_classes = {classifier.num_classes}",
-        )
-    if classifier.trainable == "none" and not transformer.trainable:
-        yield Problem(
-            ("classifier.trainable", "transformer.trainable"),
-            "'none' with transformer.trainable=false leaves nothing to train; change one, or take method.name=source",
-        )
-
-
-def _input_problems(transformer: Transformer, sections: dict[str, Any]) -> Iterator[Problem]:
-    vae, path = sections.get("vae"), sections.get("path")
-    if vae:
-        multiple = transformer.patch * (VAE_DOWNSAMPLING if vae.pretrained else 1)
-        if transformer.image_size % multiple:
-            meaning = "8 x the patch size" if vae.pretrained else "the patch size, as there is no VAE"
-            yield Problem(
-                ("transformer.image_size", "transformer.variant", "transformer.patch_size", "vae.pretrained"),
-                f"{transformer.image_size} is not allowed; allowed: a multiple of {multiple} ({meaning})",
-            )
-    fitting = FAMILY_PATHS[transformer.family]
-    if path and path.name not in fitting:
-        yield Problem(
-            ("path.name", "transformer.family"),
-            f"{path.name!r} does not fit transformer.family {transformer.family}; allowed: {' | '.join(fitting)}",
-        )
