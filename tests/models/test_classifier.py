@@ -281,13 +281,13 @@ def test_truncated_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save_file({"weight": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:500])
-    fails(f"classifier.checkpoint: {path}: not a readable weights file: ", checkpoint=str(path))
+    fails(f"classifier.checkpoint: {path}: damaged, or not a checkpoint", checkpoint=str(path))
 
 
 def test_garbage_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"hello world")
-    fails(f"classifier.checkpoint: {path}: not a readable weights file: ", checkpoint=str(path))
+    fails(f"classifier.checkpoint: {path}: damaged, or not a checkpoint", checkpoint=str(path))
 
 
 def test_checkpoint_of_another_number_of_classes(tmp_path: Path) -> None:
