@@ -155,19 +155,27 @@ def finite_step(
     Returns:
         Whether the step was taken.
     """
-    scaler = scaler or torch.amp.GradScaler(enabled=False)
-    if scaler.is_enabled():
+    if scaler is None or not scaler.is_enabled():
+        overflow = not all_finite([local(p.grad) for p in parameters if p.grad is not None])
+        finite = global_sum(float(overflow)) == 0 and math.isfinite(loss)  # shards differ from process to process
+        if finite:
+            optimizer.step()
+    else:
         scaler.scale(torch.zeros((), device=parameters[0].device))  # a share without images has not touched it yet
-    scaler.unscale_(optimizer)
-    finite = math.isfinite(loss) and _all_finite([local(p.grad) for p in parameters if p.grad is not None])
-    finite = global_sum(float(not finite)) == 0  # shards differ from process to process
-    if finite:
-        scaler.step(optimizer)
-    scaler.update()
+        scaler.unscale_(optimizer)
+        found = list(scaler._found_inf_per_device(optimizer).values())  # it has looked at every gradient itself
+        overflow = global_sum(sum(float(flag) for flag in found)) > 0
+        for flag in found:
+            flag.fill_(float(overflow))  # all processes lower their scale, or none
+        finite = not overflow and math.isfinite(loss)
+        if finite:
+            scaler.step(optimizer)
+        scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return finite
 
 
-def _all_finite(gradients: list[torch.Tensor]) -> bool:
-    largest = [gradient.abs().amax().double() for gradient in gradients if gradient.numel()]  # a shard may be empty
-    return not largest or bool(torch.stack(largest).isfinite().all())  # one transfer for all
+def all_finite(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether no element is NaN or infinite, in a single transfer from the device."""
+    extremes = [extreme for tensor in tensors if tensor.numel() for extreme in tensor.aminmax()]  # a shard may be empty
+    return not extremes or bool(torch.stack(extremes).isfinite().all())

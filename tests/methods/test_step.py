@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from dusa_ignite.methods.step import Pass, backpropagate, chunks, finite_step, predict, trainable_parameters
+from dusa_ignite.methods.step import (
+    Pass,
+    all_finite,
+    backpropagate,
+    chunks,
+    finite_step,
+    predict,
+    trainable_parameters,
+)
 
 
 @pytest.mark.parametrize(
@@ -184,3 +192,25 @@ def test_images_that_depend_on_each_other_stay_together() -> None:
     classifier: Any = Spy(mixes_images=True)
     backpropagate(classifier, IMAGES, lambda logits: logits[1].sum(), micro_batch_size=2)
     assert classifier.seen == [5]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_one_bad_element_among_many(bad: float) -> None:
+    good = [torch.randn(100), torch.empty(0), torch.full((2, 3), 1e38), torch.randn(5, dtype=torch.float64)]
+    assert all_finite(good)
+    assert all_finite([])
+    for where in (0, 2, 3):
+        tensors = [tensor.clone() for tensor in good]
+        tensors[where].view(-1)[3] = bad
+        assert not all_finite(tensors)
+
+
+def test_a_scaler_has_looked_at_the_gradients_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("dusa_ignite.methods.step.all_finite")
+    parameters, optimizer = make([8.0, math.inf])
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    assert not finite_step(optimizer, parameters, 1.0, scaler)
+    assert scaler.get_scale() == 2
+    parameters[0].grad, parameters[1].grad = torch.tensor([2.0]), torch.tensor([2.0])
+    assert finite_step(optimizer, parameters, 1.0, scaler)
+    assert [parameter.item() for parameter in parameters] == [0.5, 0.5]
