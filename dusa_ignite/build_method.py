@@ -12,6 +12,7 @@ import torch
 from dusa_ignite.build import model_dtype
 from dusa_ignite.config import Config
 from dusa_ignite.config.entropy_methods import Eata
+from dusa_ignite.config.other_methods import Roid
 from dusa_ignite.data.digits import clean_half
 from dusa_ignite.data.image_folder import image_folder_tasks
 from dusa_ignite.data.tasks import stack_images
@@ -20,6 +21,7 @@ from dusa_ignite.handlers import NormEMA
 from dusa_ignite.methods import MEMORIES, METHODS, Update
 from dusa_ignite.methods.eata import fisher_information
 from dusa_ignite.methods.episodic import predict_after
+from dusa_ignite.methods.roid import correct_share
 from dusa_ignite.methods.step import chunks
 from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.times import TIMES
@@ -83,11 +85,12 @@ def update(
         options["fisher"] = fisher(config, classifier)
     needed = inspect.signature(factory).parameters
     process = factory(**{part: thing for part, thing in parts.items() if part in needed}, **options)
-    if config.setting != "episodic" or not config.learns:
+    if config.setting != "episodic" or not config.learns or options.get("predict_after"):
         return process
     if name in ("cotta", "rotta"):
         raise ConfigError(f"setting: {name} predicts with a teacher that averages over batches, which episodic resets")
-    return predict_after(process, classifier, micro_batch_size=config.data.micro_batch_size)
+    correct = correct_share if isinstance(config.method, Roid) and config.method.prior_correction else None
+    return predict_after(process, classifier, micro_batch_size=config.data.micro_batch_size, correct=correct)
 
 
 def fisher(config: Config, classifier: Classifier) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

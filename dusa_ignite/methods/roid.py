@@ -194,3 +194,8 @@ def correct_prior(logits: torch.Tensor) -> torch.Tensor:
     mean = log_p.exp().mean(dim=0)
     smooth = max(1 / count, 1 / num_classes) / mean.max()
     return log_p + ((mean + smooth) / (1 + smooth * num_classes)).log()
+
+
+def correct_share(logits: torch.Tensor) -> torch.Tensor:
+    """(B, C) as :func:`correct_prior` has it, from this process's share of a global batch; all processes take part."""
+    return correct_prior(gather_batch(logits))[position_in_batch(len(logits))]
