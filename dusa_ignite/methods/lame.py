@@ -18,7 +18,7 @@ import torch
 from ignite.engine import Engine
 from torch.nn import functional as F
 
-from dusa_ignite.distributed import gather_batch, position_in_batch
+from dusa_ignite.distributed import gather_batch, global_max, position_in_batch
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.methods.step import Update, chunks
 from dusa_ignite.models.classifier import Classifier
@@ -65,7 +65,10 @@ def lame(
         images = to_float(batch["images"], device=device, dtype=dtype)
         parts = [classifier.forward_with_features(images[part]) for part in chunks(len(images), micro_batch_size)]
         logits = torch.cat([parameter.new_empty(0, classifier.num_classes), *(logits for logits, _ in parts)])
-        features = torch.cat([parameter.new_empty(0, classifier.backbone.num_features), *(f for _, f in parts)])
+        width = int(
+            global_max(parts[0][1].shape[1] if parts else 0)
+        )  # a share without images learns it from the others
+        features = torch.cat([parameter.new_empty(0, width), *(features for _, features in parts)])
         everything = gather_batch(torch.cat([logits, features], dim=1))
         everyones_logits, everyones_features = everything.split([logits.shape[1], features.shape[1]], dim=1)
         affinity = neighbours(everyones_features, num_neighbours=num_neighbours)

@@ -14,6 +14,7 @@ from test_cotta import make_averaging
 from test_diffusion_tta import make as make_diffusion_tta
 from test_dusa_u import make as make_dusa_u
 from test_lame import make as make_lame
+from test_lame import make_mobile
 from test_roid import make as make_roid
 from test_rotta import make as make_rotta
 from test_rotta import make_with_batch_norm
@@ -27,6 +28,7 @@ METHODS = {
     "rotta with BatchNorm": make_with_batch_norm,
     "roid": make_roid,
     "lame": make_lame,
+    "lame with a hidden layer": make_mobile,
     "diffusion_tta": make_diffusion_tta,
     "dusa_u": make_dusa_u,
 }

@@ -18,6 +18,11 @@ def make(**options: Any) -> toys.Run:
     return toys.Run(lame, **{"lr": None, "batch_size": 5, "num_neighbours": 2, **options})
 
 
+def make_mobile(**options: Any) -> toys.Run:
+    """A classifier with a hidden layer between pooling and logits, which is wider than the pooled features."""
+    return make(classifier=toy_classifier("mobilenetv3_small_050", batch_norm="source"), **options)
+
+
 def test_neighbours_are_nearest_in_angle() -> None:
     angles = torch.tensor([0.0, 10.0, 25.0, 90.0]).deg2rad()
     lengths = torch.tensor([1.0, 5.0, 0.1, 2.0])
@@ -59,13 +64,16 @@ def test_the_adjustment_reaches_a_minimum() -> None:
     torch.testing.assert_close(fixed, again, rtol=0, atol=1e-3)
 
 
-def test_two_batches_in_plain_torch() -> None:
-    run = make().meet(toys.CONTINUAL[:2])
-    classifier = toy_classifier().double()
+@pytest.mark.parametrize("variant", [make, make_mobile])
+def test_two_batches_in_plain_torch(variant: Any) -> None:
+    run = variant().meet(toys.CONTINUAL[:2])
+    classifier = variant().classifier
     for step, output in zip(toys.CONTINUAL[:2], run.log, strict=True):
         images = toys.make_batch(*step)["images"].double() / 255
         with torch.no_grad():
-            logits, features = classifier.forward_with_features(images)
+            logits = classifier(images)
+            hidden = classifier.backbone.forward_features(classifier.view(images))
+            features = classifier.backbone.forward_head(hidden, pre_logits=True)
         log_p = logits.log_softmax(1)
         unit = features / features.norm(dim=1, keepdim=True)
         distance = torch.cdist(unit, unit, compute_mode="donot_use_mm_for_euclid_dist")
@@ -91,8 +99,9 @@ def test_micro_batches() -> None:
     toys.check_micro_batches(make)
 
 
-def test_empty_share() -> None:
-    toys.check_empty(make)
+@pytest.mark.parametrize("variant", [make, make_mobile])
+def test_empty_share(variant: Any) -> None:
+    toys.check_empty(variant)
 
 
 def test_an_image_alone_keeps_its_prediction() -> None:
