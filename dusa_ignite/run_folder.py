@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import ConfigError
 
@@ -104,6 +106,15 @@ def create(folder: Path) -> None:
         ) from error
 
 
+class _Console(logging.StreamHandler):
+    """Writes above a progress bar, if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+
 def log_to(folder: Path | None) -> None:
     """Send the package's log messages to standard output, and with a folder to its ``log.txt`` too."""
     logger = logging.getLogger("dusa_ignite")
@@ -112,7 +123,7 @@ def log_to(folder: Path | None) -> None:
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-    console = logging.StreamHandler(sys.stdout)
+    console = _Console(sys.stdout)
     console.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(console)
     if folder is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from dusa_ignite import run_folder
 from dusa_ignite.config import load_config
@@ -119,6 +121,16 @@ def test_a_run_that_an_unreadable_image_stopped_goes_on_without_it(tmp_path: Pat
     check_same_config(tmp_path, load_config(tmp_path / run_folder.CONFIG, ["data.on_error=skip"]))
     with pytest.raises(ConfigError, match=r"cannot go on with another config; data\.limit: None before, 3 now"):
         check_same_config(tmp_path, load_config(tmp_path / run_folder.CONFIG, ["data.limit=3"]))
+
+
+@pytest.mark.usefixtures("restore_logging")
+def test_log_lines_stand_above_a_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log_to(tmp_path)
+    with tqdm(total=2, file=sys.stdout, ncols=40, leave=False) as bar:
+        bar.update()
+        logging.getLogger("dusa_ignite").info("a line")
+    (line,) = [line for line in capsys.readouterr().out.split("\n") if "a line" in line]
+    assert line.rpartition("\r")[2] == "a line"  # the bar was taken away before, and its line begun afresh
 
 
 @pytest.mark.usefixtures("restore_logging")

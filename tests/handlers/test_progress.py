@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 import sys
 from typing import Any
 
 import pytest
 from ignite.engine import Engine
 
-from dusa_ignite.engine import create_adaptation_engine
+from dusa_ignite.engine import TaskEvents, create_adaptation_engine
 from dusa_ignite.handlers import Progress, progress
 from dusa_ignite.handlers.progress import _clock
 
@@ -38,12 +40,13 @@ def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> 
     return caplog
 
 
-def make(clock: Clock, *, seconds: float, **kwargs: Any) -> Engine:
+def make(clock: Clock, *, seconds: float, labelled: bool = True, **kwargs: Any) -> Engine:
     """Tasks of four and two updates, each of which takes so many seconds; the accuracy so far is a tenth per update."""
 
     def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
         clock.now += seconds
-        engine.state.metrics |= {"top1": engine.state.iteration / 10, "images_per_second": 12.34}
+        top1 = engine.state.iteration / 10 if labelled else math.nan
+        engine.state.metrics |= {"top1": top1, "images_per_second": 12.34}
         return {}
 
     engine = create_adaptation_engine(update)
@@ -89,8 +92,8 @@ def test_time_left_of_a_resumed_run(clock: Clock, lines: pytest.LogCaptureFixtur
 
 
 def test_bar(clock: Clock, lines: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
-    make(clock, seconds=1, bar=True).run(BATCHES, max_epochs=1)
-    assert lines.messages == []
+    make(clock, seconds=1, bar=True, every_seconds=0).run(BATCHES, max_epochs=1)
+    assert [message.split(",")[0] for message in lines.messages] == ["fog/5: update 4/6", "snow/5: update 6/6"]
     captured = capsys.readouterr()
     assert captured.out == ""
     last = captured.err.replace("\r", "\n").strip().splitlines()[-1]
@@ -99,11 +102,54 @@ def test_bar(clock: Clock, lines: pytest.LogCaptureFixture, capsys: pytest.Captu
     assert "top-1 so far 60.0%, 12.3 images/s" in last
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_a_bar_on_terminals_by_itself(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
-    assert Progress(total=1).use_bar is terminal
-    assert Progress(total=1, bar=not terminal).use_bar is not terminal
+@pytest.mark.parametrize("bar", [True, False])
+def test_no_accuracy_without_labels(
+    bar: bool, clock: Clock, lines: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(clock, seconds=1.5, bar=bar, labelled=False).run(BATCHES[:4], max_epochs=1)
+    assert lines.messages == ["fog/5: update 4/6, 12.3 images/s, 0:00:03 left"]
+    assert "top-1" not in capsys.readouterr().err
+
+
+def test_an_error_closes_the_bar_and_goes_on(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = make(clock, seconds=1, bar=True)
+
+    @engine.on(TaskEvents.UPDATE_COMPLETED)
+    def fail(engine: Engine) -> None:
+        if engine.state.iteration == 2:
+            raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        engine.run(BATCHES, max_epochs=1)
+    assert capsys.readouterr().err.endswith("\n")  # what comes next has a line of its own
+
+
+@pytest.mark.parametrize("how", ["terminate", "interrupt"])
+def test_a_run_that_stops_early_closes_the_bar(how: str, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = make(clock, seconds=1, bar=True)
+    engine.add_event_handler(TaskEvents.UPDATE_COMPLETED(once=2), getattr(engine, how))
+    engine.run(BATCHES, max_epochs=1)
+    assert capsys.readouterr().err.endswith("\n")
+    if how == "interrupt":
+        engine.run(BATCHES[2:], max_epochs=1)  # goes on
+        assert "6/6" in capsys.readouterr().err.replace("\r", "\n").strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("size", "room"), [((80, 24), True), ((0, 24), False), ((80, 0), False), ((0, 0), False), (None, False)]
+)
+def test_a_bar_on_terminals_with_room_by_itself(
+    size: tuple[int, int] | None, room: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get_terminal_size(descriptor: int) -> os.terminal_size:
+        if size is None:
+            raise OSError(25, "Inappropriate ioctl for device")
+        return os.terminal_size(size)
+
+    monkeypatch.setattr(progress.os, "get_terminal_size", get_terminal_size)
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2, raising=False)
+    assert Progress(total=1).use_bar is room
+    assert Progress(total=1, bar=not room).use_bar is not room
 
 
 @pytest.mark.parametrize(
