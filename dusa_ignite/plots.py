@@ -7,67 +7,110 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 Row = dict[str, Any]
 
-LINE_STYLES = ("-", "--", ":", "-.")
+# fmt: off
+COLOURS = (  # matplotlib's tab20, the strong ones first
+    "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
+    "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5",
+)
+# fmt: on
+LINE_STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 LEGEND_ROWS = 24  # as many as fit beside the axes
+MAX_WIDTH = 16.0  # inches, of all bars together
+NARROWEST_NUMBER = 0.16  # inches: no bar narrower than this has its number on top
+MEAN_GAP = 0.6  # between the last task's place and the mean's, beside the usual 1
 
 
-def plot_stream(path: Path, updates: Sequence[Row]) -> None:
+def plot_stream(path: Path, updates: Sequence[Row]) -> bool:
     """Accuracy so far over the images of each task.
 
     Args:
         path: of the PNG.
         updates: lines of an update log, see :mod:`dusa_ignite.handlers.update_log`.
+
+    Returns:
+        Whether there was anything to draw: unlabelled images have no accuracy, and no picture.
     """
-    tasks = list(dict.fromkeys(line["task"] for line in updates))
-    columns = math.ceil(len(tasks) / LEGEND_ROWS)
-    figure = Figure(figsize=(9 + 1.8 * max(columns - 1, 0), 5), layout="constrained")
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for line in updates:
+        if _known(line["top1"]):
+            curves.setdefault(line["task"], []).append((line["images"], 100 * line["top1"]))
+    if not curves:
+        return False
+    columns = math.ceil(len(curves) / LEGEND_ROWS)
+    figure = Figure(figsize=(9 + 1.8 * (columns - 1), 5), layout="constrained")
     axes = figure.subplots()
-    for number, task in enumerate(tasks):
-        lines = [line for line in updates if line["task"] == task and line["top1"] is not None]
+    for number, (task, points) in enumerate(curves.items()):
         axes.plot(
-            [line["images"] for line in lines],
-            [100 * line["top1"] for line in lines],
+            *zip(*points, strict=True),
             label=task,
             linewidth=1.4,
-            linestyle=LINE_STYLES[number // 10 % len(LINE_STYLES)],  # there are ten colours
-            marker="." if len(lines) == 1 else None,
+            color=COLOURS[number % len(COLOURS)],
+            linestyle=LINE_STYLES[number // len(COLOURS) % len(LINE_STYLES)],
+            marker="." if len(points) == 1 else None,
         )
-    axes.set(xlabel="images of the task", ylabel="top-1 so far (%)")
+    axes.set(title="Accuracy along the stream", xlabel="images of the task", ylabel="top-1 so far (%)")
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    if axes.lines:
-        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5), ncols=columns)
+    _legend_beside(axes, columns)
     _save(figure, path)
+    return True
 
 
-def plot_tasks(path: Path, runs: Mapping[str, Sequence[Row]]) -> None:
-    """Bars of top-1 per task and in the mean, a colour per run; no bar where a run has no accuracy.
+def plot_tasks(path: Path, runs: Mapping[str, Sequence[Row]]) -> bool:
+    """Bars of top-1 per task and, set apart, in the mean; a colour per run, no bar where a run has no accuracy.
 
     Args:
         path: of the PNG.
         runs: rows by run name, the mean row included.
+
+    Returns:
+        Whether there was anything to draw: unlabelled images have no accuracy, and no picture.
     """
+    shares = {
+        name: {row["task"]: row["top1"] for row in rows if _known(row.get("top1"))} for name, rows in runs.items()
+    }
+    if not any(shares.values()):
+        return False
     tasks = list(dict.fromkeys(row["task"] for rows in runs.values() for row in rows if row["task"] != "mean"))
-    places = [*tasks, "mean"]
-    width = 0.8 / len(runs)
-    figure = Figure(figsize=(max(6, 0.7 * len(places) + 2), 4.5), layout="constrained")
+    places = {**{task: float(place) for place, task in enumerate(tasks)}, "mean": len(tasks) + MEAN_GAP}
+    width, inches = 0.8 / len(runs), min(max(4.5, 0.7 * len(places)), MAX_WIDTH)
+    columns = math.ceil(len(runs) / LEGEND_ROWS)
+    figure = Figure(figsize=(inches + 1 + 1.5 * columns, 4.5), layout="constrained")
     axes = figure.subplots()
-    for number, (name, rows) in enumerate(runs.items()):
-        shares = {row["task"]: row["top1"] for row in rows if _known(row.get("top1"))}
-        top1 = {place: 100 * shares[task] for place, task in enumerate(places) if task in shares}
+    for number, (name, by_task) in enumerate(shares.items()):
         offset = (number - (len(runs) - 1) / 2) * width
-        bars = axes.bar([place + offset for place in top1], list(top1.values()), width=0.95 * width, label=name)
-        axes.bar_label(bars, fmt="%.0f", fontsize=8, padding=1)
-    axes.set_xticks(range(len(places)), places, rotation=40, ha="right")
-    axes.set(ylabel="top-1 (%)", xlim=(-0.6, len(places) - 0.4), ylim=(0, 105))
+        bars = axes.bar(
+            [place + offset for task, place in places.items() if task in by_task],
+            [100 * by_task[task] for task in places if task in by_task],
+            width=0.95 * width,
+            label=name,
+            color=COLOURS[number % len(COLOURS)],
+        )
+        if width * inches / (len(places) + MEAN_GAP) >= NARROWEST_NUMBER:
+            axes.bar_label(bars, fmt="%.0f", fontsize=8, padding=1)
+    axes.axvline(len(tasks) - 0.5 + MEAN_GAP / 2, color="0.6", linewidth=0.8)
+    steep = len(places) > 20
+    axes.set_xticks(
+        list(places.values()), list(places), rotation=90 if steep else 40, ha="center" if steep else "right", fontsize=8
+    )
+    axes.set(title="Accuracy per task", ylabel="top-1 (%)", xlim=(-0.6, places["mean"] + 0.6), ylim=(0, 105))
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
-    axes.legend()
+    _legend_beside(axes, columns)
     _save(figure, path)
+    return True
+
+
+def _legend_beside(axes: Axes, columns: int) -> None:
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, ncols=columns)
 
 
 def _known(value: float | None) -> bool:
