@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dusa_ignite.errors import DataError
+
 COLUMNS = (
     "task",
     "images",
@@ -31,7 +33,10 @@ Row = dict[str, Any]
 
 
 def mean_row(rows: Sequence[Row]) -> Row:
-    """The row ``mean``: every task weighs the same, as in the papers; counts and seconds are summed."""
+    """The row ``mean``: every task weighs the same, as in the papers; counts and seconds are summed.
+
+    See :func:`overall` for every image weighing the same.
+    """
     mean: Row = {"task": "mean"}
     for column in COLUMNS[1:]:
         values = [row[column] for row in rows if not _missing(row.get(column))]
@@ -39,6 +44,36 @@ def mean_row(rows: Sequence[Row]) -> Row:
             mean[column] = sum(values) if column in TOTALS else sum(values) / len(values)
     mean["images_per_second"] = mean["images"] / mean["seconds"]
     return mean
+
+
+def overall(rows: Sequence[Row], updates: Sequence[Mapping[str, Any]]) -> Row:
+    """The results pooled over all images of a run, whichever task they belong to; :func:`mean_row` is what papers show.
+
+    The calibration error is left out: it is no mean over images, so it cannot be had from the tasks' own.
+
+    Args:
+        rows: one per task. Within a task either all images have a label or none has.
+        updates: lines of an update log, see :mod:`dusa_ignite.handlers.update_log`; their losses are means over images.
+
+    Returns:
+        ``images``; and, where there are any, ``top1``, ``top5`` and ``ema_top1`` over the images that have a label, and
+        ``loss`` over those of updates with a finite one.
+    """
+    pooled: Row = {"images": sum(row["images"] for row in rows)}
+    for column in ("top1", "top5", "ema_top1"):
+        known = [(row["images"], row[column]) for row in rows if not _missing(row.get(column))]
+        if known:
+            pooled[column] = sum(images * share for images, share in known) / sum(images for images, _ in known)
+    losses: list[tuple[int, float]] = []
+    so_far: dict[str, int] = {}
+    for line in updates:
+        images = line["images"] - so_far.get(line["task"], 0)
+        so_far[line["task"]] = line["images"]
+        if images and not _missing(line["update_loss"]):
+            losses.append((images, line["update_loss"]))
+    if losses:
+        pooled["loss"] = sum(images * loss for images, loss in losses) / sum(images for images, _ in losses)
+    return pooled
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -55,12 +90,23 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def read_csv(path: Path) -> list[Row]:
-    """The rows of a results file, the mean last; empty cells are left out."""
-    with path.open(newline="") as file:
-        return [
-            {name: value if name == "task" else float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
+    """The rows of a results file, the mean last; empty cells are left out.
+
+    Raises:
+        DataError: it cannot be read, holds no rows, or something other than numbers.
+    """
+    rows: list[Row] = []
+    try:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                rows.append({name: value if name == "task" else float(value) for name, value in row.items() if value})
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, TypeError, csv.Error) as error:  # no number, no text, more cells than columns
+        raise DataError(f"{path}: line {len(rows) + 2}: not as a run writes it ({error}); run again") from error
+    if not rows or not all("task" in row for row in rows):
+        raise DataError(f"{path}: holds no results; give the folder of a run in which a task has completed")
+    return rows
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dusa_ignite.errors import DataError, UserError
 from dusa_ignite.plots import plot_tasks
-from dusa_ignite.results import comparison_table, read_csv
+from dusa_ignite.results import Row, comparison_table, read_csv
 from dusa_ignite.run_folder import RESULTS
 
 
@@ -21,7 +21,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the table; the exit code is 2 where a folder holds no results."""
+    """Print the table; the exit code is 2 where a folder holds no results or a picture cannot be written."""
     options = parse(arguments)
     try:
         runs = {}
@@ -29,14 +29,29 @@ def main(arguments: list[str] | None = None) -> int:
             if not (folder / RESULTS).is_file():
                 raise DataError(f"{folder}: holds no {RESULTS}; give the folder of a run")
             runs[folder.name if folder.name not in runs else str(folder)] = read_csv(folder / RESULTS)
+        print(comparison_table(runs))
+        if options.plot:
+            draw(options.plot, runs)
+            print(f"\nplot: {options.plot}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(comparison_table(runs))
-    if options.plot:
-        plot_tasks(options.plot, runs)
-        print(f"\nplot: {options.plot}")
     return 0
+
+
+def draw(path: Path, runs: dict[str, list[Row]]) -> None:
+    """Bars of all runs.
+
+    Raises:
+        DataError: it is no PNG, cannot be written, or there is nothing to draw.
+    """
+    if path.suffix.lower() != ".png":
+        raise DataError(f"--plot: {path}: must end in .png")
+    try:
+        if not plot_tasks(path, runs):
+            raise DataError("--plot: no run has an accuracy to draw; leave it out")
+    except OSError as error:
+        raise DataError(f"--plot: {path}: cannot be written ({error.strerror})") from error
 
 
 if __name__ == "__main__":

@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 from dusa_ignite import results
-from dusa_ignite.results import comparison_table, mean_row, read_csv, results_table, text_table, write_csv, write_json
+from dusa_ignite.errors import DataError
+from dusa_ignite.results import (
+    comparison_table,
+    mean_row,
+    overall,
+    read_csv,
+    results_table,
+    text_table,
+    write_csv,
+    write_json,
+)
 
 FOG = {
     "task": "fog/5",
@@ -63,6 +73,22 @@ def test_mean_row() -> None:
     }
 
 
+def test_overall_weighs_every_image_the_same() -> None:
+    updates = [
+        {"task": "fog/5", "images": 900, "update_loss": 1.0},
+        {"task": "fog/5", "images": 1000, "update_loss": 2.0},
+        {"task": "snow/5", "images": 0, "update_loss": 9.0},  # none of the batch could be read
+        {"task": "snow/5", "images": 10, "update_loss": None},  # not finite
+    ]
+    assert overall([{**FOG, "top5": 0.75}, SNOW], updates) == {
+        "images": 1010,
+        "top1": 501 / 1010,  # 500 of 1000 and 1 of 10
+        "top5": 0.75,  # of the one task that has it
+        "loss": 1.1,  # 900 images at 1 and 100 at 2
+    }
+    assert overall([{"images": 5, "top1": math.nan}], []) == {"images": 5}
+
+
 def test_csv(tmp_path: Path) -> None:
     write_csv(tmp_path / "results.csv", [FOG, SNOW])
     assert (tmp_path / "results.csv").read_bytes() == CSV.encode()
@@ -88,6 +114,25 @@ def test_read_csv(tmp_path: Path) -> None:
     assert rows[0] == FOG
     assert rows[1] == {name: value for name, value in SNOW.items() if name not in ("ece", "loss")}
     assert rows[2] == mean_row([FOG, SNOW])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no results; give the folder of a run in which a task has completed"),
+        ("task,images\n", "holds no results; give the folder of a run in which a task has completed"),
+        ("a,b\n1,2\n", "holds no results; give the folder of a run in which a task has completed"),
+        ("task,images\nfog,1\nsnow,many\n", "line 3: not as a run writes it (could not convert string"),
+        ("task,images\nfog,1,2\n", "line 2: not as a run writes it"),
+        (None, "cannot be read (Is a directory)"),
+    ],
+)  # fmt: skip
+def test_files_that_hold_no_results(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "results.csv"
+    path.mkdir() if text is None else path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_csv(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
 
 
 def test_json(tmp_path: Path) -> None:

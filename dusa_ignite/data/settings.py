@@ -69,6 +69,11 @@ def gradual(tasks: Sequence[Task]) -> list[Task]:
         for step, severity in enumerate(UP_AND_DOWN)
     ]
     missing = sorted({name for name, _ in wanted if name not in by_name})
+    if not any("/" in name for name in by_name):
+        raise ConfigError(
+            f"setting: gradual needs corruptions in severities 1 to 5 (data.name=imagenet_c or digits); the tasks "
+            f"here, {', '.join(list(by_name)[:3])}{', ...' * (len(by_name) > 3)}, have none; take fully or continual"
+        )
     if missing:
         raise ConfigError(f"setting: gradual needs data.severities=[1, 2, 3, 4, 5]; missing: {', '.join(missing[:3])}")
     return [Task(name + mark, by_name[name].dataset, by_name[name].classes) for name, mark in wanted]

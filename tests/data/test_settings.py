@@ -75,6 +75,15 @@ def test_gradual_needs_all_severities() -> None:
         gradual([task("fog/5", 0, [0])])
 
 
+def test_gradual_on_data_without_severities() -> None:
+    with pytest.raises(ConfigError) as caught:
+        gradual([task(name, 0, [0]) for name in ("day", "dusk", "night", "rain")])
+    assert str(caught.value) == (
+        "setting: gradual needs corruptions in severities 1 to 5 (data.name=imagenet_c or digits); the tasks here, "
+        "day, dusk, night, ..., have none; take fully or continual"
+    )
+
+
 def runs(labels: np.ndarray) -> int:
     """How often the label changes, plus one."""
     return 1 + int((np.diff(labels) != 0).sum())
