@@ -46,5 +46,13 @@ class Teacher:
         return {name: value for name, value in state.items() if name not in fixed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Copy them."""
-        self.classifier.load_state_dict(state, strict=False)
+        """Copy them.
+
+        Raises:
+            ValueError: names are missing or unexpected.
+        """
+        own = self.state_dict()
+        if state.keys() != own.keys():
+            missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+            raise ValueError(f"not this teacher's state: missing {missing[:3]}, unexpected {unexpected[:3]}")
+        self.classifier.load_state_dict(state, strict=False)  # without the parameters that never change
