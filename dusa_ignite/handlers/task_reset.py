@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from dusa_ignite.distributed import local
 from dusa_ignite.engine import TaskEvents
@@ -18,11 +19,11 @@ class TaskReset:
     """Restores everything stateful to what it was when this handler was made, before each task.
 
     Restored are parameters, buffers, optimizer moments, the loss scale and whatever else is in the mapping; pending
-    gradients are dropped. The snapshot lies in host memory, holds this process's part of what is sharded, and leaves
-    out frozen parameters.
+    gradients are dropped. The snapshot lies in host memory, but for the moments of sharded parameters; it holds this
+    process's part of what is sharded, and leaves out frozen parameters.
 
     Args:
-        stateful: objects with ``state_dict`` and ``load_state_dict``, by name.
+        stateful: objects with ``state_dict`` and ``load_state_dict``, by name; what is loaded is on the CPU.
 
     Example:
         >>> TaskReset({"classifier": classifier, "optimizer": optimizer}).attach(engine)
@@ -55,10 +56,21 @@ def _restore(module: nn.Module, snapshot: dict[str, torch.Tensor]) -> None:
 
 def _snapshot(thing: Any) -> Any:
     if not isinstance(thing, nn.Module):
-        return copy.deepcopy(thing.state_dict())
+        return _to_host(thing.state_dict())
     frozen = {name for name, parameter in thing.named_parameters() if not parameter.requires_grad}
     return {
         name: local(value.detach()).to("cpu", copy=True)
         for name, value in thing.state_dict().items()
         if name not in frozen
     }
+
+
+def _to_host(state: Any) -> Any:
+    """A copy of a nested state, its tensors in host memory; only those that are sharded stay where they are."""
+    if isinstance(state, torch.Tensor) and not isinstance(state, DTensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {key: _to_host(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_to_host(value) for value in state)
+    return copy.deepcopy(state)

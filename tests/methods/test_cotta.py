@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import method_toys as toys
 import pytest
 import torch
-from toys import SEED, toy_classifier
+from torch._subclasses.fake_tensor import FakeTensorMode
+from toys import SEED, assert_identical, toy_classifier
 
+from dusa_ignite.handlers import TaskReset
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.cotta import CottaMemory, cotta, restore, symmetric_cross_entropy
 from dusa_ignite.random import derive_seed, sample_generators
@@ -94,6 +97,28 @@ def test_augmentations_act_on_images_that_are_not_normalised() -> None:
     assert given.max() <= 1
     view = run.classifier.crop(toys.make_batch("fog", 0, 5)["images"].double() / 255)
     assert (given.mean() - view.mean()).abs() < 0.15  # a normalised image's mean would be near 0 or clipped
+
+
+def test_a_reset_keeps_no_other_teacher_on_the_device() -> None:
+    class Memory:
+        def state_dict(self) -> dict[str, Any]:
+            return {"teacher": {"weight": torch.ones(2, device="cuda")}, "bank": [torch.ones(1, device="cuda"), "fog"]}
+
+    with FakeTensorMode():  # which has a GPU everywhere
+        snapshot = TaskReset({"method": Memory()}).snapshot["method"]
+    assert [snapshot["teacher"]["weight"].device.type, snapshot["bank"][0].device.type] == ["cpu", "cpu"]
+    assert snapshot["bank"][1] == "fog"
+
+
+def test_a_reset_shares_nothing_with_the_teacher() -> None:
+    run = make()
+    reset = TaskReset(run.stateful)
+    kept = copy.deepcopy(reset.snapshot["method"])
+    for _ in range(2):
+        run.meet(toys.CONTINUAL[:2])
+        assert_identical(reset.snapshot["method"], kept)
+        reset.reset()
+        assert_identical(run.memory.state_dict(), kept)
 
 
 def test_what_is_published() -> None:
