@@ -16,12 +16,14 @@ import math
 from types import TracebackType
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine
+from torch import distributed as dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dusa_ignite.distributed import global_sums
+from dusa_ignite.distributed import global_sum
 from dusa_ignite.errors import DataError
 from dusa_ignite.methods.source import source
 from dusa_ignite.methods.step import Update
@@ -106,34 +108,40 @@ class MixedStatistics:
             handle.remove()
 
     def _replace(self, layer: Any, inputs: tuple[torch.Tensor]) -> None:
-        mean, variance, count = global_statistics(inputs[0].detach())
-        if count == 1 and self.alpha == 1:
+        (x,) = inputs
+        if self.alpha == 1 and x.shape[2:].numel() == 1 and global_sum(len(x)) == 1:
             raise DataError(
                 "a batch of one image has no statistics for BatchNorm, where the feature map has shrunk to one pixel; "
                 "choose data.batch_size so that no batch has one image, or set method.alpha below 1"
             )
+        mean, variance = global_statistics(x.detach())
         self.stored[layer] = layer.running_mean, layer.running_var
-        if count:
-            layer.running_mean = layer.running_mean.lerp(mean.to(layer.running_mean), self.alpha)
-            layer.running_var = layer.running_var.lerp(variance.to(layer.running_var), self.alpha)
+        layer.running_mean = layer.running_mean.lerp(mean.to(layer.running_mean), self.alpha)
+        layer.running_var = layer.running_var.lerp(variance.to(layer.running_var), self.alpha)
 
     def _put_back(self, layer: Any, inputs: Any, output: Any) -> None:
         if layer in self.stored:
             layer.running_mean, layer.running_var = self.stored.pop(layer)
 
 
-def global_statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Every channel's mean and (biased) variance (D,), over all processes, and over how many values.
+def global_statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every channel's mean and (biased) variance (D,) over all processes, which stay on the device.
 
     Args:
         x: (B, D, ...); B may be 0 in some processes. Where it is 0 in all, mean and variance are NaN.
     """
     count = x.numel() // x.shape[1]
-    moments = torch.zeros(3, x.shape[1], dtype=torch.float64, device=x.device)
     if count:
         variance, mean = torch.var_mean(x, dim=[0, *range(2, x.ndim)], correction=0)
+    else:
+        variance = mean = x.new_full((x.shape[1],), torch.nan)
+    if idist.get_world_size() == 1:
+        return mean, variance
+    moments = torch.zeros(3, x.shape[1], dtype=torch.float64, device=x.device)
+    if count:
         mean, variance = mean.double(), variance.double()
         moments = count * torch.stack([torch.ones_like(mean), mean, variance + mean.square()])
-    sums = torch.tensor(global_sums(moments.flatten()), dtype=torch.float64, device=x.device).view_as(moments)
-    number, mean, square = sums[0], sums[1] / sums[0], sums[2] / sums[0]
-    return mean, (square - mean.square()).clamp(min=0), int(number[0])
+    dist.all_reduce(moments)
+    number, total, squares = moments
+    mean = total / number
+    return mean, (squares / number - mean.square()).clamp(min=0)

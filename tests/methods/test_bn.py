@@ -40,10 +40,18 @@ def make_mixed(**options: Any) -> toys.Run:
 
 def test_statistics_by_hand() -> None:
     x = torch.tensor([[[1.0, 3.0]], [[5.0, 7.0]]])  # two images, one channel, two pixels
-    mean, variance, count = global_statistics(x)
-    assert (mean.tolist(), variance.tolist(), count) == ([4], [5], 4)
-    mean, variance, count = global_statistics(x[:0])
-    assert count == 0
+    mean, variance = global_statistics(x)
+    assert (mean.tolist(), variance.tolist()) == ([4], [5])
+    assert all(statistic.isnan().all() for statistic in global_statistics(x[:0]))
+
+
+def test_statistics_stay_on_the_device() -> None:
+    """A transfer would have no values to hand over."""
+    x = torch.empty(2, 3, 4, 4, device="meta")
+    assert [statistic.device.type for statistic in global_statistics(x)] == ["meta", "meta"]
+    layer = nn.BatchNorm2d(3, device="meta").eval()
+    with MixedStatistics(layer, alpha=1.0):
+        assert layer(x).shape == x.shape
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm2d(2), BatchNormAct2d(2)])
