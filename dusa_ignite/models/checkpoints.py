@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError
+from dusa_ignite.models.quiet import quiet
 
 NESTED_KEYS = (
     "ema",
@@ -55,7 +56,8 @@ def _download(checkpoint: str, *, key: str) -> Path:
     except ValueError:
         raise CheckpointError(f"{key}: {checkpoint}: write hub:<owner>/<repo>:<file>") from None
     try:
-        return Path(hf_hub_download(repo, filename))
+        with quiet():
+            return Path(hf_hub_download(repo, filename))
     except Exception as error:  # the hub's errors share no base class: offline, unknown repository, refused access, ...
         raise CheckpointError(
             f"{key}: {checkpoint}: not in the local cache and could not be downloaded ({type(error).__name__}); "

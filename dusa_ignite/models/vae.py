@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError
+from dusa_ignite.models.quiet import quiet
 
 DOWNSAMPLING = 8  # image side / latent side
 LATENT_CHANNELS = 4
@@ -36,7 +37,10 @@ def load_vae(pretrained: str) -> AutoencoderKL:
         vae = AutoencoderKL(**SD_VAE)
     else:
         try:
-            vae, loading = AutoencoderKL.from_pretrained(pretrained, output_loading_info=True, low_cpu_mem_usage=False)
+            with quiet():
+                vae, loading = AutoencoderKL.from_pretrained(
+                    pretrained, output_loading_info=True, low_cpu_mem_usage=False
+                )
         except Exception as error:  # the hub's and diffusers' errors share no base class
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             where = (
