@@ -11,7 +11,9 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import load_file
 
+from dusa_ignite import build
 from dusa_ignite.adapt import adapt
 from dusa_ignite.config import load_config
 from dusa_ignite.errors import ConfigError
@@ -57,6 +59,12 @@ def results_of(folder: Path) -> list[dict[str, str]]:
     """The rows of results.csv without the columns that hold times."""
     with (folder / "results.csv").open() as file:
         return [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in csv.DictReader(file)]
+
+
+def predictions_of(folder: Path) -> list[dict[str, str]]:
+    """The lines of predictions.csv."""
+    with (folder / "predictions.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 def test_outputs(photos: Path, tmp_path: Path) -> None:
@@ -106,12 +114,25 @@ def test_the_written_config_repeats_the_run(photos: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("size", [3, 8])
 def test_micro_batches_do_not_change_results(photos: Path, tmp_path: Path, size: int) -> None:
-    _, one = run(photos, tmp_path / "one", "data.batch_size=4", "data.micro_batch_size=1")
-    _, other = run(photos, tmp_path / "other", "data.batch_size=4", f"data.micro_batch_size={size}")
+    overrides = ["data.batch_size=4", "export=classifier"]
+    ones, one = run(photos, tmp_path / "one", *overrides, "data.micro_batch_size=1")
+    others, other = run(photos, tmp_path / "other", *overrides, f"data.micro_batch_size={size}")
     for a, b in zip(one, other, strict=True):
         assert a["top1"] == b["top1"]
         assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-9)
         assert float(a["ece"]) == pytest.approx(float(b["ece"]), rel=1e-6)
+    lines, expected = predictions_of(others), predictions_of(ones)
+    assert len(lines) == 8
+    for line, wanted in zip(lines, expected, strict=True):
+        assert {**line, "confidence": ""} == {**wanted, "confidence": ""}
+        assert float(line["confidence"]) == pytest.approx(float(wanted["confidence"]), abs=1.1e-6)  # six digits
+    for task in ("fog", "snow"):
+        adapted, wanted_weights = (load_file(folder / "export" / f"{task}.safetensors") for folder in (others, ones))
+        assert adapted.keys() == wanted_weights.keys()
+        for name, value in adapted.items():
+            torch.testing.assert_close(value, wanted_weights[name], rtol=1e-6, atol=1e-6)
+    before = build.classifier(load_config(ones / "config.yaml")).backbone.state_dict()
+    assert any(not torch.equal(before[name].float(), value) for name, value in adapted.items())  # it did learn
 
 
 def test_fully_equals_each_task_alone_and_continual_does_not(photos: Path, tmp_path: Path) -> None:
