@@ -43,7 +43,7 @@ def default_of(keys: list[str], content: Any, schema: type[BaseModel]) -> Any:
         if options and isinstance(content, dict):
             if field.discriminator and keys[depth + 1 :] == ["name"]:
                 return ... if field.is_required() else field.default.name
-            schema = options[""] if "" in options else options[content["name"] if "name" in content else default.name]
+            schema = options[""] if "" in options else options[content.get("name") or default.name]
     return default.model_dump() if isinstance(default, BaseModel) else default
 
 

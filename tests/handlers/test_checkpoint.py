@@ -1,0 +1,111 @@
+"""When a run is saved, and what is in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from ignite.engine import Engine
+from ignite.handlers.checkpoint import BaseSaveHandler
+
+from dusa_ignite.engine import TaskEvents, create_adaptation_engine
+from dusa_ignite.handlers import RunCheckpoint, checkpoint
+from dusa_ignite.handlers.checkpoint import Interrupted
+
+BATCHES = [
+    *({"task": "fog", "first": k == 0, "last": k == 2} for k in range(3)),
+    *({"task": "snow", "first": k == 0, "last": k == 3} for k in range(4)),
+]
+
+
+class Saved(BaseSaveHandler):
+    """Keeps the names of what is saved."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, set[str]] = {}
+
+    def __call__(self, content: Mapping, filename: str, metadata: Mapping | None = None) -> None:
+        self.files[filename] = set(content)
+
+    def remove(self, filename: str) -> None:
+        raise AssertionError("the saver itself decides what goes")
+
+
+class Thing:
+    """Something with a state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    yield
+    for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+        signal.signal(number, handler)
+
+
+def make(*, resets: bool, **kwargs: Any) -> tuple[Engine, Saved]:
+    engine, saved = create_adaptation_engine(lambda engine, batch: {}), Saved()
+    handler = RunCheckpoint(
+        saved, stateful={"classifier": Thing()}, progress={"results": Thing()}, resets=resets, **kwargs
+    )
+    handler.attach(engine)
+    return engine, saved
+
+
+FULL, LIGHT = {"engine", "results", "classifier"}, {"engine", "results"}
+
+
+@pytest.mark.parametrize(("resets", "at_the_end"), [(True, LIGHT), (False, FULL)])
+def test_after_every_task_and_so_many_updates(resets: bool, at_the_end: set[str]) -> None:
+    engine, saved = make(resets=resets, every_updates=2)
+    engine.run(BATCHES, max_epochs=1)
+    assert saved.files == {
+        "checkpoint_2.pt": FULL,
+        "checkpoint_3.pt": at_the_end,  # what it leaves out, the next task's reset restores
+        "checkpoint_4.pt": FULL,
+        "checkpoint_6.pt": FULL,
+        "checkpoint_7.pt": at_the_end,
+    }
+
+
+def test_after_so_many_minutes_since_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock:
+        now = 0.0
+
+        @classmethod
+        def monotonic(cls) -> float:
+            return cls.now
+
+    monkeypatch.setattr(checkpoint, "time", Clock)
+    engine, saved = make(resets=True, every_minutes=1.5)
+
+    @engine.on(TaskEvents.TASK_STARTED)
+    def wait(engine: Engine) -> None:
+        Clock.now += 50 if engine.state.task == "fog" else 90  # type: ignore[attr-defined]
+
+    engine.run(BATCHES, max_epochs=1)
+    assert list(saved.files) == ["checkpoint_3.pt", "checkpoint_4.pt", "checkpoint_7.pt"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_behind_the_update_at_hand(number: int) -> None:
+    engine, saved = make(resets=True)
+
+    @engine.on(TaskEvents.TASK_STARTED)
+    def stop(engine: Engine) -> None:
+        if engine.state.task == "snow":  # type: ignore[attr-defined]
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted, match=r"^stopped by a signal after update 4$"):
+        engine.run(BATCHES, max_epochs=1)
+    assert saved.files == {"checkpoint_3.pt": LIGHT, "checkpoint_4.pt": FULL}
+    assert signal.getsignal(number) is signal.SIG_DFL  # a second one ends the process at once
