@@ -16,16 +16,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Engine
 
 from dusa_ignite.distributed import all_reduce_gradients, global_sum
 from dusa_ignite.methods.augmentations import augment
-from dusa_ignite.methods.step import Update, backpropagate, finite_step, predict, trainable_parameters
+from dusa_ignite.methods.step import (
+    Update,
+    backpropagate,
+    finite_step,
+    learning_parameters,
+    predict,
+    trainable_parameters,
+)
 from dusa_ignite.methods.teacher import Teacher, frozen_copy
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import Images, to_float
-from dusa_ignite.random import derive_seed, sample_generators
+from dusa_ignite.random import numpy_generator, sample_generators
 
 
 class CottaMemory:
@@ -69,7 +77,7 @@ def cotta(
         classifier: the student, in eval mode; all its parameters learn in the paper.
         optimizer: over those parameters.
         memory: made from the source classifier; stateful.
-        seed: of the augmentations, keyed by image, and of what is restored, keyed by task, update and parameter.
+        seed: of the augmentations, keyed by image, and of what is restored, keyed by task and update.
         micro_batch_size: images in the graph at once; no effect on results.
         teacher_decay: of the moving average, in [0, 1].
         num_augmentations: over which the teacher is averaged, >= 1.
@@ -139,17 +147,23 @@ def symmetric_cross_entropy(logits: torch.Tensor, others: torch.Tensor) -> torch
 def restore(classifier: Classifier, source: Classifier, *, probability: float, key: tuple[int | str, ...]) -> None:
     """Return elements of the learning parameters to their source values, each with the same probability.
 
+    For every parameter it is drawn how many elements return (a binomial number), then which: as good as a draw for each
+    element, without that many draws.
+
     Args:
         classifier: changed in place.
         source: holds the source values.
         probability: in [0, 1]; 0 draws nothing.
-        key: of the draw, besides the parameter's name; equal keys restore the same elements in every process.
+        key: of the draws; equal keys restore the same elements in every process.
     """
     if probability == 0:
         return
-    origin = dict(source.named_parameters())
-    for name, parameter in classifier.named_parameters():
-        if parameter.requires_grad:
-            generator = torch.Generator().manual_seed(derive_seed(*key, name))
-            chosen = torch.rand(parameter.shape, generator=generator) < probability
-            parameter.copy_(torch.where(chosen.to(parameter.device), origin[name], parameter))
+    generator = numpy_generator(*key)
+    learning, origin = learning_parameters(classifier), dict(source.named_parameters())
+    places = [
+        generator.choice(count, size=generator.binomial(count, probability), replace=False, shuffle=False)
+        for count in (parameter.numel() for parameter in learning.values())
+    ]
+    everywhere = torch.from_numpy(np.concatenate(places)).to(next(classifier.parameters()).device)
+    for (name, parameter), chosen in zip(learning.items(), everywhere.split([len(p) for p in places]), strict=True):
+        parameter.view(-1)[chosen] = origin[name].view(-1)[chosen]

@@ -14,7 +14,7 @@ from toys import SEED, assert_identical, toy_classifier
 from dusa_ignite.handlers import TaskReset
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.cotta import CottaMemory, cotta, restore, symmetric_cross_entropy
-from dusa_ignite.random import derive_seed, sample_generators
+from dusa_ignite.random import numpy_generator, sample_generators
 
 AVERAGING: dict[str, Any] = {"confidence_threshold": 1.0, "num_augmentations": 2}
 
@@ -52,15 +52,16 @@ def test_two_updates_in_plain_torch(averaging: bool) -> None:
         loss = -(0.5 * (t.exp() * y).sum(1) + 0.5 * (y.exp() * t).sum(1)).mean()
         named = dict(student.named_parameters())
         gradients = torch.autograd.grad(loss, list(named.values()))
+        draws = numpy_generator(SEED, "fog", "restore", number)
         with torch.no_grad():
             for (name, p), g in zip(named.items(), gradients, strict=True):
                 velocity[name] = 0.9 * velocity.get(name, 0) + g + 0.01 * p
                 p -= toys.LR * velocity[name]
                 average = teacher.get_parameter(name)
                 average.copy_(0.9 * average + 0.1 * p)
-                key = derive_seed(SEED, "fog", "restore", number, name)
-                mask = torch.rand(p.shape, generator=torch.Generator().manual_seed(key)) < 0.2
-                p[mask] = source.get_parameter(name)[mask]
+                count = draws.binomial(p.numel(), 0.2)
+                for place in draws.choice(p.numel(), count, replace=False, shuffle=False).tolist():
+                    p.view(-1)[place] = source.get_parameter(name).view(-1)[place]
         toys.assert_close(output["y_pred"], pseudo)
         assert output["loss"] == pytest.approx(loss.item(), abs=1e-10)
         assert output["diagnostics"]["confidence"] == pytest.approx(confidence.item(), abs=1e-10)
@@ -69,21 +70,45 @@ def test_two_updates_in_plain_torch(averaging: bool) -> None:
     toys.assert_close(run.state()["method"]["teacher"], teacher.state_dict())
 
 
-def test_restored_elements() -> None:
+def restored(probability: float, *key: int) -> torch.Tensor:
+    """Which elements of a changed classifier's parameters came back, all in one row; the others stayed."""
     student, source = toy_classifier(), toy_classifier()
     with torch.no_grad():
         for parameter in student.parameters():
             parameter += 1
     before = {name: p.clone() for name, p in student.named_parameters()}
-    restore(student, source, probability=0.0, key=(1,))
-    assert all(torch.equal(p, before[name]) for name, p in student.named_parameters())
-    restore(student, source, probability=0.25, key=(1,))
+    restore(student, source, probability=probability, key=key)
     back = torch.cat([(p == source.get_parameter(name)).flatten() for name, p in student.named_parameters()])
-    assert back.double().mean().item() == pytest.approx(0.25, abs=0.02)
     kept = torch.cat([(p == before[name]).flatten() for name, p in student.named_parameters()])
     assert (back ^ kept).all()
+    return back
+
+
+def test_every_element_is_restored_with_the_same_probability() -> None:
+    assert not restored(0.0, 1).any()
+    assert restored(1.0, 1).all()
+    count = len(restored(0.25, 1))  # 207,583 elements: the share's standard deviation is 0.001
+    for probability in (0.001, 0.25):
+        deviation = (probability * (1 - probability) / count) ** 0.5
+        for part in restored(probability, 1).double().chunk(3):  # wherever they are
+            assert part.mean().item() == pytest.approx(probability, abs=4 * 3**0.5 * deviation)
+    shares = torch.stack([restored(0.001, number).double().sum() for number in range(50)])
+    assert shares.std().item() == pytest.approx((0.001 * 0.999 * count) ** 0.5, rel=0.35)  # their number varies as well
+
+
+def test_equal_keys_restore_the_same_elements() -> None:
+    assert torch.equal(restored(0.25, 1), restored(0.25, 1))
+    assert not torch.equal(restored(0.25, 1), restored(0.25, 2))
+
+
+def test_frozen_parameters_are_not_restored() -> None:
+    student, source = toy_classifier("test_resnet", trainable="norm"), toy_classifier("test_resnet")
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter += 1
     restore(student, source, probability=1.0, key=(1,))
-    assert all(torch.equal(p, source.get_parameter(name)) for name, p in student.named_parameters())
+    for name, parameter in student.named_parameters():
+        assert torch.equal(parameter, source.get_parameter(name)) == parameter.requires_grad, name
 
 
 def test_augmentations_act_on_images_that_are_not_normalised() -> None:
