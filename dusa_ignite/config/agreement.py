@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from dusa_ignite.config.entropy_methods import Bn, Deyo, Eata, Sar, Tent
-from dusa_ignite.config.methods import Dusa, Source
+from dusa_ignite.config.methods import Dusa
 from dusa_ignite.config.models import Classifier, PathName, Transformer
-from dusa_ignite.config.other_methods import Cotta, DiffusionTta, DusaU, Lame, Roid, Rotta
+from dusa_ignite.config.other_methods import DiffusionTta
 
 # The paths that a family's checkpoints are made for, its default first. A transformer without a learned variance counts
 # as repa, whichever way its time runs.
@@ -18,7 +17,6 @@ FAMILY_PATHS: dict[str, tuple[PathName, ...]] = {
     "dit": ("ddpm",),
 }
 
-Method = Dusa | DusaU | DiffusionTta | Source | Bn | Tent | Eata | Sar | Cotta | Rotta | Deyo | Roid | Lame
 GUIDED_METHODS = ("dusa", "dusa_u", "diffusion_tta")  # need transformer, vae, path and time; the others ignore these
 STILL_METHODS = ("source", "bn", "lame")  # learn nothing
 NORM_METHODS = ("tent", "eata", "sar", "rotta", "deyo", "roid")  # learn the classifier's norm layers only

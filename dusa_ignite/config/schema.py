@@ -11,18 +11,21 @@ from dusa_ignite.config.agreement import (
     GUIDED_METHODS,
     STILL_METHODS,
     VAE_DOWNSAMPLING,
-    Method,
     contradictions,
 )
 from dusa_ignite.config.data import Digits, ImageFolder, ImageNetC
+from dusa_ignite.config.entropy_methods import Bn, Deyo, Eata, Sar, Tent
 from dusa_ignite.config.errors import Problems
-from dusa_ignite.config.methods import Adam, AdamW, Dusa, NormEma, Sgd
+from dusa_ignite.config.methods import Adam, AdamW, Dusa, NormEma, Sgd, Source
 from dusa_ignite.config.models import Classifier, FixedTime, LogitNormalTime, Path, Transformer, UniformTime, Vae
+from dusa_ignite.config.other_methods import Cotta, DiffusionTta, DusaU, Lame, Roid, Rotta
 from dusa_ignite.config.outputs import Checkpoint, Tracking
 from dusa_ignite.config.processes import Distributed
 from dusa_ignite.config.types import Number, Section
 
 Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
+
+Method = Dusa | DusaU | DiffusionTta | Source | Bn | Tent | Eata | Sar | Cotta | Rotta | Deyo | Roid | Lame
 
 LATENT_CHANNELS = 4
 PIXEL_CHANNELS = 3

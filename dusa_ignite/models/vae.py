@@ -42,10 +42,10 @@ def load_vae(pretrained: str) -> AutoencoderKL:
                     pretrained, output_loading_info=True, low_cpu_mem_usage=False
                 )
         except Exception as error:  # the hub's and diffusers' errors share no base class
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            where = (
-                "not a folder in diffusers' format" if Path(pretrained).exists() else "neither a folder nor reachable"
-            )
+            reason, where = type(error).__name__, "neither a folder, nor in the local cache, nor could it be downloaded"
+            if Path(pretrained).exists():
+                reason = str(error).splitlines()[0] if str(error) else reason
+                where = "not a folder in diffusers' format"
             raise CheckpointError(
                 f"vae.pretrained: {pretrained}: {where} ({reason}); offline, fetch the repository elsewhere and give "
                 f"its folder"

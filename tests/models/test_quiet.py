@@ -43,6 +43,6 @@ def test_fetching_is_quiet(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
     monkeypatch.setattr(vae.AutoencoderKL, "from_pretrained", fetch)
     with pytest.raises(checkpoints.CheckpointError, match="could not be downloaded"):
         checkpoints.locate("hub:owner/name:file.pt", key="k")
-    with pytest.raises(checkpoints.CheckpointError, match="neither a folder nor reachable"):
+    with pytest.raises(checkpoints.CheckpointError, match="nor could it be downloaded"):
         vae.load_vae("owner/name")
     assert caplog.messages == []

@@ -106,7 +106,9 @@ def test_neither_folder_nor_repository(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError("no route\nto the hub")
 
     monkeypatch.setattr(AutoencoderKL, "from_pretrained", from_pretrained)
-    assert "neither a folder nor reachable (no route); offline, fetch" in fails(tmp_path / "none")
+    assert "neither a folder, nor in the local cache, nor could it be downloaded (OSError); offline, fetch" in fails(
+        tmp_path / "none"
+    )
 
 
 @pytest.mark.parametrize("change", [{"latent_channels": 8}, {"block_out_channels": (4, 8, 8)}])
