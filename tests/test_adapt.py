@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from dusa_ignite import build
 from dusa_ignite.adapt import adapt
 from dusa_ignite.config import load_config
-from dusa_ignite.errors import ConfigError
+from dusa_ignite.errors import ConfigError, DataError
 from dusa_ignite.results import COLUMNS, TIME_COLUMNS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -187,6 +187,32 @@ def test_unreadable_images_are_left_out_and_counted_on_request(photos: Path, tmp
     folder, rows = run(photos, tmp_path, "data.on_error=skip")
     assert [(row["images"], row["unreadable"]) for row in rows] == [("4", "1"), ("3", "0"), ("7", "1")]
     assert str(broken) in (folder / "log.txt").read_text()
+
+
+def test_a_run_that_an_unreadable_image_stopped_goes_on_without_it(photos: Path, tmp_path: Path) -> None:
+    broken = photos / "snow" / "a" / "0.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    with pytest.raises(DataError, match=r"or set data\.on_error=skip to leave such images out"):
+        run(photos, tmp_path, "data.batch_size=4")
+    _, rows = run(photos, tmp_path, "data.batch_size=4", "data.on_error=skip", "resume=auto")
+    assert [(row["task"], row["images"], row["unreadable"]) for row in rows[:2]] == [
+        ("fog", "5", "0"),
+        ("snow", "2", "1"),
+    ]
+
+
+def test_without_labels_no_accuracy_is_shown(photos: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, image in enumerate(sorted(photos.rglob("*.png"))):
+        image.rename(flat / f"{number}.png")
+    folder, rows = run(flat, tmp_path, "data.classes=[a, b, c]")
+    assert [(row["images"], row["top1"], row["ece"]) for row in rows] == [("8", "", "")] * 2
+    assert not list(folder.glob("*.png"))
+    log = (folder / "log.txt").read_text()
+    assert "flat: update 1/1, " in log
+    assert "nan" not in log
+    assert "top" not in log
 
 
 def test_config_yaml_is_the_resolved_config(photos: Path, tmp_path: Path) -> None:
