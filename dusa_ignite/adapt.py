@@ -37,7 +37,7 @@ from dusa_ignite.handlers.update_log import read_update_log
 from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.plots import plot_stream, plot_tasks
 from dusa_ignite.provenance import describe_run, peak_memory_bytes
-from dusa_ignite.results import mean_row, results_table, write_csv, write_json
+from dusa_ignite.results import mean_row, overall, results_table, write_csv, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +204,8 @@ def save_rows_to(folder: Path) -> Callable[[list[dict[str, Any]]], None]:
 def finish(config: Config, folder: Path, rows: list[dict[str, Any]]) -> None:
     """Pictures, the summary, and the table on the console."""
     mean = mean_row(rows)
-    plot_stream(folder / run_folder.STREAM_PLOT, read_update_log(folder / run_folder.UPDATES))
+    updates = read_update_log(folder / run_folder.UPDATES)
+    plot_stream(folder / run_folder.STREAM_PLOT, updates)
     plot_tasks(folder / run_folder.TASKS_PLOT, {config.name: [*rows, mean]})
     memory = peak_memory_bytes()
     summary = {
@@ -214,6 +215,7 @@ def finish(config: Config, folder: Path, rows: list[dict[str, Any]]) -> None:
         "seed": config.seed,
         "tasks": len(rows),
         "mean": mean,
+        "overall": overall(rows, updates),
         "peak_memory_bytes": memory,
     }
     logger.info("\n%s\n", results_table(rows))

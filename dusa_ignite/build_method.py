@@ -42,7 +42,9 @@ def optimizer(config: Config, classifier: Classifier, guide: Guide | None) -> to
         trained = [p for p in guide.transformer.parameters() if p.requires_grad]
         groups.append({"params": trained, "lr": lr if transformer_lr is None else transformer_lr})
     kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    return kinds[options.pop("name")]([group for group in groups if group["params"]], fused=True, **options)
+    name = options.pop("name")
+    fused = not (name == "sgd" and config.distributed.strategy == "fsdp")  # torch has no fused SGD for shards
+    return kinds[name]([group for group in groups if group["params"]], fused=fused, **options)
 
 
 def memory(config: Config, classifier: Classifier) -> Any:

@@ -97,7 +97,8 @@ def test_single_precision_differs_in_few_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["continual", "fully"])
 def test_fsdp_and_its_checkpoints_on_another_number_of_processes(single: Path, tmp_path: Path, setting: str) -> None:
-    sharded = ["distributed.strategy=fsdp", f"setting={setting}"]
+    extra = [] if setting == "continual" else ["optimizer.name=sgd", "optimizer.lr=1e-3"]
+    sharded = ["distributed.strategy=fsdp", f"setting={setting}", *extra]
     mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": "0", "DIE_UPDATE": "4", "DIE_SIGNAL": "SIGTERM"}
     done = start([*TORCHRUN, "--nproc_per_node=2", "tests/run_and_die.py"], tmp_path, *sharded, **mark)
     assert "after update 4; go on with --resume" in done.stderr
@@ -106,7 +107,7 @@ def test_fsdp_and_its_checkpoints_on_another_number_of_processes(single: Path, t
     if setting == "continual":
         assert_equal_runs(single, tmp_path)
     else:
-        done = start([sys.executable, "launch/main.py"], tmp_path / "one", f"setting={setting}")
+        done = start([sys.executable, "launch/main.py"], tmp_path / "one", f"setting={setting}", *extra)
         assert done.returncode == 0, done.stderr
         assert outcome(tmp_path / "one") == outcome(tmp_path)
 

@@ -8,6 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from dusa_ignite.engine import batch_of, output_of
+from dusa_ignite.errors import ConfigError
 from dusa_ignite.methods.step import predict
 from dusa_ignite.models.classifier import Classifier, norm_parameters
 from dusa_ignite.models.views import to_float
@@ -27,7 +28,7 @@ class NormEMA:
         micro_batch_size: images predicted at once.
 
     Raises:
-        ValueError: the classifier has no norm layer with affine parameters.
+        ConfigError: the classifier has no norm layer with affine parameters.
     """
 
     def __init__(self, classifier: Classifier, *, decay: float, evaluate: bool, micro_batch_size: int) -> None:
@@ -37,7 +38,7 @@ class NormEMA:
         self.micro_batch_size = micro_batch_size
         self.parameters = norm_parameters(classifier)
         if not self.parameters:
-            raise ValueError("norm_ema: the classifier has no norm layer with affine parameters; set norm_ema=null")
+            raise ConfigError("norm_ema: the classifier has no norm layer with affine parameters; set norm_ema=null")
         self.averages = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         self._logits: torch.Tensor | None = None
 

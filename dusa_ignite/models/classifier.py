@@ -14,6 +14,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from dusa_ignite.errors import CheckpointError, ConfigError, DataError
 from dusa_ignite.models.checkpoints import load_strict, load_weights
+from dusa_ignite.models.quiet import quiet
 from dusa_ignite.models.views import Images, classifier_view
 
 _TIMM_RMS_NORMS = ("RmsNorm", "RmsNormFp32", "RmsNorm2d", "RmsNorm2dFp32")
@@ -143,6 +144,7 @@ def build_classifier(
 
     Raises:
         CheckpointError: timm does not know the name or cannot build it, or the weights are missing or do not fit.
+        ConfigError: the model cannot take RGB images of this size.
         ValueError: unknown ``trainable``.
     """
     if not timm.is_model(name):
@@ -154,16 +156,17 @@ def build_classifier(
     try:
         if pretrained:
             _check_pretrained_classes(name, num_classes)
-        backbone = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **(options or {}))
+        with quiet():
+            backbone = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **(options or {}))
     except CheckpointError:
         raise
     except Exception as error:  # the errors of timm, its models and the hub share no base class
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"classifier.pretrained: no weights for {name} ({reason}); offline, fetch them elsewhere and give the "
-            f"file as classifier.checkpoint"
+            f"classifier.pretrained: no weights for {name} ({_first_line(error)}); offline, fetch them elsewhere and "
+            f"give the file as classifier.checkpoint"
             if pretrained
-            else f"classifier.name: timm cannot build {name} ({reason}); check the name's tag and classifier.options"
+            else f"classifier.name: timm cannot build {name} ({_first_line(error)}); check the name's tag and "
+            f"classifier.options"
         ) from error
     if image_size is not None and hasattr(backbone, "set_input_size"):
         backbone.set_input_size(image_size)  # models of a fixed size; interpolates the position embedding
@@ -171,8 +174,26 @@ def build_classifier(
         weights = load_weights(checkpoint, key="classifier.checkpoint", embedded="classifier")
         load_strict(backbone, weights, source=f"classifier.checkpoint: {checkpoint}")
     classifier = Classifier(backbone, image_size=image_size, batch_norm=batch_norm)
+    _check_input(classifier, name)
     set_trainable(classifier, trainable)
     return classifier
+
+
+def _check_input(classifier: Classifier, name: str) -> None:
+    """Two black images go through: a size or an option that does not work shows before a run has begun."""
+    size = classifier.image_size
+    try:
+        with torch.no_grad():
+            classifier(torch.zeros(2, 3, size, size))
+    except Exception as error:  # of any layer
+        raise ConfigError(
+            f"classifier.image_size: {name} cannot take RGB images of {size} x {size} pixels ({_first_line(error)}); "
+            f"choose another size, or other classifier.options"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _check_pretrained_classes(name: str, num_classes: int) -> None:

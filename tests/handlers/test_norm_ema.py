@@ -11,6 +11,7 @@ from torch import nn
 from toys import CLASSES, Adaptation, assert_identical, noise_task, through_a_file, toy_classifier
 
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine, output_of
+from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import NormEMA
 from dusa_ignite.models import Classifier
 from dusa_ignite.models.classifier import norm_parameters
@@ -156,5 +157,5 @@ def test_norm_layers_alone_are_averaged() -> None:
 def test_a_classifier_without_norm_layers() -> None:
     model: Any = Tiny()
     model.norm = nn.Identity()
-    with pytest.raises(ValueError, match="no norm layer with affine parameters; set norm_ema=null"):
+    with pytest.raises(ConfigError, match="no norm layer with affine parameters; set norm_ema=null"):
         NormEMA(model, decay=0.9, evaluate=True, micro_batch_size=2)

@@ -365,6 +365,19 @@ def test_image_size_of_a_vision_transformer_with_a_fixed_size() -> None:
     assert classifier(torch.rand(2, 3, 32, 32)).shape == (2, 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("test_vit", {"image_size": 33}),  # no multiple of the patch
+        ("test_convnext", {"image_size": 1}),  # smaller than the stem
+        ("test_convnext", {"options": {"in_chans": 1}}),
+    ],
+)
+def test_sizes_that_do_not_work_are_refused_at_once(name: str, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"classifier\.image_size: {name} cannot take RGB images of"):
+        build_classifier(name, num_classes=10, **options)
+
+
 def test_norm_only_needs_norm_layers() -> None:
     with pytest.raises(ConfigError, match="has no norm layer"):
         set_trainable(nn.Linear(2, 2), "norm")
