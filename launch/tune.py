@@ -65,7 +65,7 @@ def tune(options: argparse.Namespace, *, command: str) -> int:
         output=options.output,
         overwrite=options.overwrite,
     )
-    code = run_all(tuning.plan.runs, overwrite=options.overwrite)
+    code = run_all(tuning.plan.runs, overwrite=options.overwrite, past_failures=True)
     if code == 0:
         print(f"\n{write_tuning(tuning, command=command)}")
     return code

@@ -32,15 +32,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PRELOADED = ["dusa_ignite.adapt", "dusa_ignite.data.digits", "sklearn.datasets"]
 
 
-def run_all(runs: Sequence[PlannedRun], *, overwrite: bool = False) -> int:
+def run_all(runs: Sequence[PlannedRun], *, overwrite: bool = False, past_failures: bool = False) -> int:
     """Compute what is not finished yet; what was cut off goes on where it was.
 
     Args:
         runs: their configs say ``resume=auto``.
         overwrite: compute all of them anew.
+        past_failures: go on behind a run that failed for a reason it could name, such as updates that are not finite.
 
     Returns:
-        An exit code: 0 = all are finished; 75 = a signal came, the run at hand was saved; else that of the run that
+        An exit code: 0 = all are finished, or failed and passed; 75 = a signal came, the run at hand was saved; else that of the run that
         failed, which has said why on standard error. The runs behind it are not started.
     """
     context = multiprocessing.get_context("forkserver")
@@ -63,6 +64,8 @@ def run_all(runs: Sequence[PlannedRun], *, overwrite: bool = False) -> int:
             return STOPPED
         if code != 0:
             logger.info("%s, seed %d failed; the same command tries it again", run.label, run.seed)
+            if past_failures and code == FAILED:
+                continue
             return code if code and code > 0 else 1
         logger.info("        %.0f s", time.monotonic() - begun)
     return 0

@@ -13,7 +13,8 @@ from dusa_ignite.comparison.finished import read_run
 from dusa_ignite.comparison.plan import SOURCE, Plan, make_plan, parse_methods
 from dusa_ignite.comparison.statistics import mean_and_std
 from dusa_ignite.comparison.tables import console_table, markdown_table
-from dusa_ignite.errors import ConfigError
+from dusa_ignite.errors import ConfigError, DataError
+from dusa_ignite.run_folder import is_finished
 
 MARKDOWN = "tuning.md"
 
@@ -96,12 +97,17 @@ def write_tuning(tuning: Tuning, *, command: str) -> str:
     """Write the table of a finished grid into its folder; return the text for the console.
 
     Raises:
-        DataError: a run cannot be read.
+        DataError: a run cannot be read, or all runs of a method have failed.
     """
-    top1: dict[str, list[float]] = {}
+    top1: dict[str, list[float]] = {run.label: [] for run in tuning.plan.runs}
     for run in tuning.plan.runs:
-        top1.setdefault(run.label, []).append(read_run(run.folder, label=run.label).rows["mean"]["top1"])
-    means = {label: mean_and_std(values).mean for label, values in top1.items()}
+        if is_finished(run.folder):
+            top1[run.label].append(read_run(run.folder, label=run.label).rows["mean"]["top1"])
+    seeds = len({run.seed for run in tuning.plan.runs})
+    means = {label: mean_and_std(values).mean for label, values in top1.items() if len(values) == seeds}
+    for method, labels in tuning.trials.items():
+        if SOURCE not in means or not means.keys() & set(labels):
+            raise DataError(f"{method if SOURCE in means else SOURCE}: every run failed, for the reasons above")
     grid, notes = table(tuning, means), describe(tuning, means)
     points = "\n".join(f"* {note}" for note in notes)
     (tuning.plan.folder / MARKDOWN).write_text(f"```bash\n{command}\n```\n\n{markdown_table(grid)}\n\n{points}\n")
@@ -113,7 +119,11 @@ def table(tuning: Tuning, means: dict[str, float]) -> list[list[str]]:
     lines = [[f"top-1 (%) by {tuning.key}", *tuning.values]]
     for method, labels in tuning.trials.items():
         best = best_of(labels, means)
-        lines.append([method, *(f"{100 * means[label]:.2f}{'*' if label == best else ' '}" for label in labels)])
+        cells = [
+            f"{100 * means[label]:.2f}{'*' if label == best else ' '}" if label in means else "failed "
+            for label in labels
+        ]
+        lines.append([method, *cells])
     return lines
 
 
@@ -126,6 +136,8 @@ def describe(tuning: Tuning, means: dict[str, float]) -> list[str]:
     notes = [f"{data}, seeds {seeds}; mean over tasks and seeds; * = best. Source: {100 * means[SOURCE]:.2f}."]
     best = {method: tuning.values[labels.index(best_of(labels, means))] for method, labels in tuning.trials.items()}
     notes.append("Best: " + " ".join(f"--set {method}:{tuning.key}={value}" for method, value in best.items()))
+    if any(label not in means for labels in tuning.trials.values() for label in labels):
+        notes.append("failed = stopped by updates that were not finite, or for another reason in the run's log.")
     ends = [method for method, value in best.items() if value in (tuning.values[0], tuning.values[-1])]
     if ends:
         notes.append(f"At an end of the grid, so that a wider one might do better: {', '.join(ends)}.")
@@ -133,5 +145,5 @@ def describe(tuning: Tuning, means: dict[str, float]) -> list[str]:
 
 
 def best_of(labels: Sequence[str], means: dict[str, float]) -> str:
-    """The label with the highest mean, the first of equals."""
-    return max(labels, key=lambda label: means[label])
+    """The label with the highest mean, the first of equals; runs that failed have none."""
+    return max(labels, key=lambda label: means.get(label, -1.0))

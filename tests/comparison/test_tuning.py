@@ -9,7 +9,7 @@ import pytest
 from written_runs import DIGITS, write_run
 
 from dusa_ignite.comparison.tuning import Tuning, parse_grid, plan_tuning, write_tuning
-from dusa_ignite.errors import ConfigError
+from dusa_ignite.errors import ConfigError, DataError
 
 
 def plan(folder: Path, **options: Any) -> Tuning:
@@ -53,6 +53,21 @@ def test_the_best_and_the_ends_of_the_grid(tmp_path: Path) -> None:
     assert "At an end of the grid, so that a wider one might do better: frozen." in lines
     table = (tmp_path / "tuning.md").read_text()
     assert table.startswith("```bash\npython launch/tune.py\n```\n\n| top-1 (%) by optimizer.lr | 1e-4 | 1e-3 | 1e-2 |")
+
+
+def test_runs_that_failed_have_no_number(tmp_path: Path) -> None:
+    for label in ("source", "tent-1e-4", "tent-1e-3"):
+        lr = label.partition("-")[2]
+        overrides = [f"optimizer.lr={lr}"] if lr else []
+        write_run(tmp_path / f"{label}_seed0", {"fog/5": "+-"}, method=label.partition("-")[0], overrides=overrides)
+    (tmp_path / "tent-1e-3_seed0" / "summary.json").unlink()
+    tuning = plan(tmp_path, methods="tent", seeds="0")
+    lines = write_tuning(tuning, command="").splitlines()
+    assert lines[2].split() == ["tent", "50.00*", "failed", "failed"]
+    assert "failed = stopped by updates that were not finite, or for another reason in the run's log." in lines
+    (tmp_path / "tent-1e-4_seed0" / "summary.json").unlink()
+    with pytest.raises(DataError, match="tent: every run failed"):
+        write_tuning(tuning, command="")
 
 
 @pytest.mark.parametrize("text", ["optimizer.lr", "optimizer.lr=", "optimizer.lr=1", "optimizer.lr=1,1", "=1,2"])
