@@ -41,8 +41,8 @@ def run_all(runs: Sequence[PlannedRun], *, overwrite: bool = False, past_failure
         past_failures: go on behind a run that failed for a reason it could name, such as updates that are not finite.
 
     Returns:
-        An exit code: 0 = all are finished, or failed and passed; 75 = a signal came, the run at hand was saved; else that of the run that
-        failed, which has said why on standard error. The runs behind it are not started.
+        An exit code: 0 = all are finished, or failed and passed; 75 = a signal came, the run at hand was saved; else
+        that of the run that failed, which has said why on standard error. The runs behind it are not started.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
