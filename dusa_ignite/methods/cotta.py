@@ -8,7 +8,8 @@
 3. teacher <- 0.999 teacher + 0.001 student.
 4. Every element of the student's parameters returns to its source value with probability 0.001.
 
-The prediction that counts is y', from before the update.
+The prediction that counts is y', from before the update. Every image is augmented by draws of its own, where the
+authors' code draws once for a whole batch: so the draws depend neither on the batch size nor on the processes.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ With p_i the prediction for image i of a batch of B, and q a moving average of t
 * after the step, weight ensembling: parameters <- 0.99 parameters + 0.01 source parameters;
 * the prediction p, from before the step, is multiplied by the batch's mean prediction, smoothed with
   s = max(1/B, 1/C) / max_c mean_c: (mean_c + s) / (1 + s C). (The authors' code multiplies the logits instead.)
+
+Every image is augmented by draws of its own, where the authors' code draws once for a whole batch.
 """
 
 from __future__ import annotations

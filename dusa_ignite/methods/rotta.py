@@ -8,6 +8,10 @@
 3. teacher <- (1 - nu) teacher + nu student.
 
 BatchNorm layers of both use moving statistics that start at the source's (:mod:`dusa_ignite.methods.robust_norm`).
+
+Two departures from the authors' code: every image is augmented by draws of its own, not by those of its batch; and the
+bank holds 8-bit images. That is exact for images that already have the classifier's size; a crop that was resized is
+rounded, by at most half of 1/255.
 """
 
 from __future__ import annotations

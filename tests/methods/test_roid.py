@@ -20,7 +20,7 @@ PREDICTIONS = torch.tensor([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]], 
 
 
 def make(**options: Any) -> toys.Run:
-    return toys.Run(roid, memory=RoidMemory, **{"batch_size": 5, **options})
+    return toys.Run(roid, memory=RoidMemory, **{"batch_size": 5, "lr": 0.01, **options})
 
 
 def test_soft_likelihood_ratio_by_hand() -> None:
