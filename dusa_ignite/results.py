@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from dusa_ignite.durable import write_text
 from dusa_ignite.errors import DataError
 
 COLUMNS = (
@@ -81,12 +82,12 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
     Numbers have nine digits: behind these, sums taken in another order differ.
     """
-    with _replacing(path).open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in [*rows, mean_row(rows)]:
-            writer.writerow([_csv(row.get(column)) for column in COLUMNS])
-    os.replace(_replacing(path), path)
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in [*rows, mean_row(rows)]:
+        writer.writerow([_csv(row.get(column)) for column in COLUMNS])
+    write_text(path, text.getvalue())
 
 
 def read_csv(path: Path) -> list[Row]:
@@ -111,8 +112,7 @@ def read_csv(path: Path) -> list[Row]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Strict JSON (NaN becomes null), indented. Replaces the file at once."""
-    _replacing(path).write_text(json.dumps(_strict(content), indent=2, allow_nan=False) + "\n")
-    os.replace(_replacing(path), path)
+    write_text(path, json.dumps(_strict(content), indent=2, allow_nan=False) + "\n")
 
 
 def text_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -173,7 +173,3 @@ def _strict(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _replacing(path: Path) -> Path:
-    return path.with_name(path.name + ".part")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import math
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def broken(*_: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["results.csv", "summary.json"])
-@pytest.mark.parametrize("when", ["while writing", "on replacing"])
+@pytest.mark.parametrize("when", ["while writing", "on syncing", "on replacing"])
 def test_the_old_file_stays_when_writing_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, when: str
 ) -> None:
@@ -159,7 +160,9 @@ def test_the_old_file_stays_when_writing_fails(
     write(FOG)
     before = (tmp_path / name).read_bytes()
     if when == "on replacing":
-        monkeypatch.setattr(results.os, "replace", broken)
+        monkeypatch.setattr(os, "replace", broken)
+    elif when == "on syncing":
+        monkeypatch.setattr(os, "fsync", broken)
     else:
         monkeypatch.setattr(results, "_csv" if name == "results.csv" else "_strict", broken)
     with pytest.raises(OSError, match="no space left"):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from ignite.engine import Engine
+from safetensors import SafetensorError
 
 from dusa_ignite.engine import TaskEvents, batch_of
 from dusa_ignite.models.checkpoints import save_weights
 from dusa_ignite.models.classifier import Classifier
 
+logger = logging.getLogger(__name__)
+
 
 class ClassifierExport:
     """Writes ``<folder>/<task>.safetensors`` as each task completes; a ``/`` in the task's name becomes ``_``.
 
+    One that cannot be written (full disk) is warned of and lost, the run goes on.
     The file holds the timm model's own weights in float32: ``timm.create_model(name, checkpoint_path=file)`` loads it.
 
     Args:
@@ -35,10 +41,15 @@ class ClassifierExport:
 
     def write(self, engine: Engine) -> None:
         """Write the classifier as it is."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{batch_of(engine)['task'].replace('/', '_')}.safetensors"
         weights = {name: _single(value) for name, value in self.classifier.backbone.state_dict().items()}
-        save_weights(weights, path)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_weights(weights, path)
+        except (OSError, SafetensorError) as error:  # safetensors has its own error for a full disk
+            logger.warning("adapted weights not written, the run goes on: %s: %s", path, error)
+            with suppress(OSError):
+                path.with_name(path.name + ".part").unlink(missing_ok=True)
 
 
 def _single(value: torch.Tensor) -> torch.Tensor:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
+import pytest
 import timm
 import torch
 from ignite.engine import Engine
+from safetensors import SafetensorError
 from toys import toy_classifier
 
 from dusa_ignite.engine import create_adaptation_engine
 from dusa_ignite.handlers import ClassifierExport
+from dusa_ignite.models import checkpoints
 
 
 def test_a_file_per_task_that_timm_loads(tmp_path: Path) -> None:
@@ -40,3 +44,23 @@ def test_a_file_per_task_that_timm_loads(tmp_path: Path) -> None:
         model = timm.create_model("test_convnext", num_classes=classifier.num_classes, checkpoint_path=str(file))
         for name, value in model.state_dict().items():
             torch.testing.assert_close(value, (before[name] + 0.5 * updates).float(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")])
+def test_a_full_disk_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def full(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    log = logging.getLogger("dusa_ignite.handlers.export")
+    monkeypatch.setattr(log, "propagate", False)
+    log.addHandler(caplog.handler)
+    engine = create_adaptation_engine(lambda engine, batch: {})
+    ClassifierExport(tmp_path / "export", toy_classifier("test_convnext")).attach(engine)
+    engine.run([{"task": "fog/5", "first": True, "last": True}], max_epochs=1)
+    log.removeHandler(caplog.handler)
+    assert caplog.text.count("No space left on device") == 1
+    assert "adapted weights not written, the run goes on" in caplog.text
+    assert list((tmp_path / "export").iterdir()) == []
