@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -15,6 +16,7 @@ import ignite.distributed as idist
 import torch
 from ignite.handlers.checkpoint import BaseSaveHandler
 
+from dusa_ignite.durable import sync_folder
 from dusa_ignite.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,11 @@ class AtomicSaver(BaseSaveHandler):
             self._pending.result()
             self._pending = None
 
+    def newest(self) -> str | None:
+        """The name of the newest checkpoint that is complete on disk; what is being written is waited for."""
+        self.wait()
+        return next((path.name for path in saved(self.folder)), None)
+
     def __enter__(self) -> AtomicSaver:
         return self
 
@@ -77,9 +84,10 @@ class AtomicSaver(BaseSaveHandler):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, self.folder / filename)
-            _sync_folder(self.folder)
-        except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
-            logger.warning("checkpoint not written, the run goes on: %s: %s", self.folder / filename, error)
+            sync_folder(self.folder)
+            sync_folder(self.folder.parent)
+        except (OSError, RuntimeError) as error:
+            logger.warning("checkpoint not written, the run goes on: %s: %s", self.folder / filename, _reason(error))
             _remove(part)
             return
         for old in saved(self.folder)[self.keep :]:
@@ -96,38 +104,97 @@ def saved(folder: Path) -> list[Path]:
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
-    """The newest undamaged checkpoint, on the CPU; ``None`` if there is none at all.
+    """The newest undamaged checkpoint, on the CPU; ``None`` if there is none at all. It changes nothing in the folder.
 
     Raises:
-        CheckpointError: there are some, but every one is damaged.
+        CheckpointError: there are some, but every one is damaged; or one cannot be read at all.
+    """
+    return find_newest(folder)[1]
+
+
+def find_newest(folder: Path, *, set_aside: bool = False) -> tuple[Path | None, dict[str, Any] | None]:
+    """The newest undamaged checkpoint: its file and, on the CPU, its content; ``None`` if there is none at all.
+
+    Args:
+        folder: of the checkpoints.
+        set_aside: rename newer, damaged ones to ``*.damaged``, so that they no longer count among those to keep.
+
+    Raises:
+        CheckpointError: there are some, but every one is damaged; or one cannot be read at all.
     """
     damaged = []
     for path in saved(folder):
         try:
-            return _load(path)
-        except CheckpointError as error:
+            content = _checked(path)
+        except DamagedError as error:
             logger.warning("%s; trying the one before", error)
-            damaged.append(path.name)
+            damaged.append(path)
+            continue
+        for other in damaged if set_aside else []:
+            _set_aside(other)
+        return path, content
     if damaged:
-        raise CheckpointError(
-            f"{folder}: every checkpoint is damaged ({', '.join(damaged)}); start again with --overwrite"
-        )
-    return None
+        names = ", ".join(path.name for path in damaged)
+        raise CheckpointError(f"{folder}: every checkpoint is damaged ({names}); start again with --overwrite")
+    return None, None
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Tensors and plain values of a checkpoint that has been checked, on the CPU.
+
+    Args:
+        path: the file.
+        mapped: leave the tensors in the file until they are read; it must not be changed as long as they are in use.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({_reason(error)}); every process needs to see it") from error
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint's content is not what was written."""
+
+
+def _checked(path: Path) -> dict[str, Any]:
     """Check every byte against the file's checksums, then load tensors and plain values only."""
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
         if broken is not None:
-            raise CheckpointError(f"{path}: damaged at {broken}")
+            raise DamagedError(f"{path}: damaged at {broken}")
         return torch.load(path, map_location="cpu", weights_only=True)
-    except CheckpointError:
+    except (DamagedError, MemoryError):
         raise
     except Exception as error:  # zipfile, pickle and torch raise many kinds for damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: damaged ({reason})") from error
+        if (
+            isinstance(error, OSError) and error.errno != errno.EINVAL
+        ):  # EINVAL: sent to a place before the file's start
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror}); mend that, then --resume") from error
+        reason = _reason(error)
+        if "DefaultCPUAllocator" in reason:
+            raise MemoryError(f"{path}: {reason}") from error
+        raise DamagedError(f"{path}: damaged ({reason})") from error
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, in a line; torch's writer hides the system's own words (disk full) behind its RuntimeError."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _set_aside(path: Path) -> None:
+    try:
+        path.rename(path.with_name(path.name + ".damaged"))
+    except OSError as error:
+        logger.warning("could not rename %s: %s", path, error)
 
 
 def _copied(thing: Any) -> Any:
@@ -139,14 +206,6 @@ def _copied(thing: Any) -> Any:
     if isinstance(thing, list | tuple):
         return type(thing)(_copied(value) for value in thing)
     return thing
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:
