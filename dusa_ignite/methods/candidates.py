@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch.nn import functional as F
 
@@ -17,7 +15,7 @@ def select_candidates(
     num_random: int,
     temperature: float = 1.0,
     draw: str = "multinomial",
-    generators: Sequence[torch.Generator] | None = None,
+    gumbel: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The classes worth asking the guide about: the most likely ones, and a few others.
 
@@ -30,13 +28,14 @@ def select_candidates(
         num_random: other classes, >= 0; num_top + num_random <= C.
         temperature: > 0; larger draws more evenly.
         draw: ``multinomial`` or ``uniform``.
-        generators: one CPU generator per image; ``None`` = torch's global one.
+        gumbel: (B, C) standard Gumbel draws, needed where num_random > 0; ``None`` = from torch's global generator.
 
     Returns:
         (B, num_top + num_random) int64: the top classes in falling order, then the drawn ones in the order of the draw.
 
     Raises:
-        ValueError: more candidates than classes, a temperature that is not positive, or an unknown draw.
+        ValueError: more candidates than classes, a temperature that is not positive, an unknown draw, or ``gumbel`` of
+            another shape.
     """
     count, num_classes = logits.shape
     if not 1 <= num_top <= num_top + num_random <= num_classes:
@@ -49,22 +48,15 @@ def select_candidates(
     top = logits.topk(num_top, dim=1).indices
     if num_random == 0:
         return top
-    scores = _gumbel(count, num_classes, generators).to(logits.device)
+    if gumbel is None:
+        gumbel = -torch.empty(count, num_classes, dtype=torch.float64).exponential_().log()
+    if gumbel.shape != logits.shape:
+        raise ValueError(f"gumbel must be of shape {tuple(logits.shape)}, not {tuple(gumbel.shape)}")
+    scores = gumbel.to(logits.device)
     if draw == "multinomial":
         scores = scores + logits.double() / temperature
     others = scores.scatter(1, top, -torch.inf).topk(num_random, dim=1).indices
     return torch.cat([top, others], dim=1)
-
-
-def _gumbel(count: int, num_classes: int, generators: Sequence[torch.Generator] | None) -> torch.Tensor:
-    """(count, num_classes) standard Gumbel draws, float64, on the CPU."""
-    draws = torch.empty(count, num_classes, dtype=torch.float64)
-    if generators is None:
-        draws.exponential_()
-    else:
-        for row, generator in zip(draws, generators, strict=True):
-            row.exponential_(generator=generator)
-    return -draws.log()
 
 
 def candidate_weights(logits: torch.Tensor, candidates: torch.Tensor, *, normalise_logits: bool = True) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torch
 
 from dusa_ignite.distributed import global_sums
 from dusa_ignite.methods import episodic
+from dusa_ignite.methods.draws import Draws
 from dusa_ignite.methods.guided import guided_update, noised
 from dusa_ignite.methods.losses import image_losses
 from dusa_ignite.methods.step import Update
@@ -66,27 +67,25 @@ def diffusion_tta(
     if top_k is not None and not 1 <= top_k <= classifier.num_classes:
         raise ValueError(f"top_k must be in 1 .. {classifier.num_classes}, not {top_k}")
 
-    def guidance(
-        images: Images, logits: torch.Tensor, generators: list[torch.Generator]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def guidance(images: Images, logits: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss of a micro-batch, and each image's loss (B, 1)."""
         embedding = expected_embedding(logits, guide.class_embeddings(), top_k=top_k)  # (B, D)
-        # All samples of an image come from its own generator, one after the other.
-        samples = [noised(guide, images, time, generators) for _ in range(num_samples)]
-        x_t, target, model_time = (torch.cat(parts) for parts in zip(*samples, strict=True))
+        x_t, target, model_time = noised(guide, images, draws)
         prediction = guide.predict_embedded(x_t, model_time, embedding.repeat(num_samples, 1))
         losses = image_losses(prediction, target).unflatten(0, (num_samples, -1)).mean(dim=0)
         return losses.mean(), losses.detach()[:, None]
 
     update = guided_update(
         classifier=classifier,
+        guide=guide,
         optimizer=optimizer,
         seed=seed,
+        time=time,
         micro_batch_size=micro_batch_size,
         objective=guidance,
         num_columns=1,
         diagnose=lambda losses, total: {"denoising_loss": global_sums(losses.sum(dim=0))[0] / total},
-        sharded=guide.is_sharded,
+        num_samples=num_samples,
         scaler=scaler,
     )
     return episodic.predict_after(update, classifier, micro_batch_size=micro_batch_size) if predict_after else update

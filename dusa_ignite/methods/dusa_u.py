@@ -16,6 +16,7 @@ import torch
 
 from dusa_ignite.methods.candidates import select_candidates
 from dusa_ignite.methods.diagnostics import guidance_diagnostics
+from dusa_ignite.methods.draws import Draws
 from dusa_ignite.methods.guided import guided_update, noised
 from dusa_ignite.methods.losses import dusa_loss, image_losses
 from dusa_ignite.methods.step import Update
@@ -59,18 +60,16 @@ def dusa_u(
         ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`.
     """
 
-    def guidance(
-        images: Images, logits: torch.Tensor, generators: list[torch.Generator]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def guidance(images: Images, logits: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss of a micro-batch, and the squared error of each candidate's own prediction (B, K)."""
-        x_t, target, model_time = noised(guide, images, time, generators)
+        x_t, target, model_time = noised(guide, images, draws)
         candidates = select_candidates(
             logits,
             num_top=num_top,
             num_random=num_random,
             temperature=temperature,
             draw=candidate_draw,
-            generators=generators,
+            gumbel=draws.gumbel,
         )
         with torch.no_grad():
             conditional = guide.predict(x_t, model_time, candidates)
@@ -91,13 +90,15 @@ def dusa_u(
 
     return guided_update(
         classifier=classifier,
+        guide=guide,
         optimizer=optimizer,
         seed=seed,
+        time=time,
         micro_batch_size=micro_batch_size,
         objective=guidance,
         num_columns=num_top + num_random,
         diagnose=lambda errors, total: guidance_diagnostics(errors, num_top=num_top, total=total),
-        sharded=guide.is_sharded,
+        num_gumbel=classifier.num_classes if num_random else 0,
         scaler=scaler,
     )
 

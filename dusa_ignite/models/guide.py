@@ -11,6 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from dusa_ignite.models.paths import Path
+from dusa_ignite.models.vae import DOWNSAMPLING, LATENT_CHANNELS
 from dusa_ignite.models.views import Images, guide_view
 
 
@@ -48,6 +49,13 @@ class Guide(nn.Module):
     def is_sharded(self) -> bool:
         """Whether the transformer is spread over several processes."""
         return isinstance(self.transformer, FSDPModule)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what :meth:`encode` returns for an image."""
+        if self.vae is None:
+            return 3, self.image_size, self.image_size
+        return LATENT_CHANNELS, self.image_size // DOWNSAMPLING, self.image_size // DOWNSAMPLING
 
     @torch.no_grad()
     def encode(self, images: Images) -> torch.Tensor:

@@ -45,16 +45,19 @@ def reverse_linear(
 def ddpm(x0: torch.Tensor, z: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """x_t = sqrt(a) x0 + sqrt(1 - a) z at step round(1000 t), at most 999; the target is the noise (DiT)."""
     step = (t.double() * DDPM_STEPS).round().long().clamp(max=DDPM_STEPS - 1)
-    kept = _alphas_cumprod().to(t.device)[step].to(x0.dtype)
+    kept = alphas_cumprod(t.device)[step].to(x0.dtype)
     kept = _per_image(kept, x0)
     return kept.sqrt() * x0 + (1 - kept).sqrt() * z, z, step
 
 
-@lru_cache(maxsize=1)
-def _alphas_cumprod() -> torch.Tensor:
-    """(1000,) share of the signal's variance kept after each step; linear betas 1e-4 .. 0.02 (Ho et al. 2020)."""
+@lru_cache(maxsize=8)
+def alphas_cumprod(device: torch.device) -> torch.Tensor:
+    """(1000,) share of the signal's variance kept after each step; linear betas 1e-4 .. 0.02 (Ho et al. 2020).
+
+    Computed on the CPU, so that it is the same everywhere, and brought to a device once.
+    """
     betas = torch.linspace(1e-4, 0.02, DDPM_STEPS, dtype=torch.float64)
-    return torch.cumprod(1 - betas, dim=0)
+    return torch.cumprod(1 - betas, dim=0).to(device)
 
 
 def _per_image(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

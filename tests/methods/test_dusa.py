@@ -1,10 +1,9 @@
-"""DUSA: candidates, losses by hand, and whole updates against plain torch."""
+"""DUSA: whole updates against plain torch, and what they must not depend on."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,176 +11,12 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
-from dusa_ignite.methods.candidates import candidate_weights
-from dusa_ignite.methods.dusa import dusa, dusa_loss, select_candidates
-from dusa_ignite.methods.losses import image_losses
+from dusa_ignite.methods.dusa import dusa
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer
 from dusa_ignite.models.classifier import norm_parameters
 from dusa_ignite.models.paths import PATHS
 from dusa_ignite.models.times import uniform
 from dusa_ignite.random import sample_generators
-
-# Candidates
-
-
-def generators(*seeds: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
-
-
-def test_top_classes_in_falling_order() -> None:
-    logits = torch.tensor([[0.1, 3.0, -1.0, 2.0], [5.0, 1.0, 4.0, -2.0]])
-    assert select_candidates(logits, num_top=3, num_random=0).tolist() == [[1, 3, 0], [0, 2, 1]]
-
-
-def test_drawn_classes_repeat_neither_each_other_nor_the_top() -> None:
-    logits = torch.randn(500, 9, generator=torch.Generator().manual_seed(0))
-    candidates = select_candidates(logits, num_top=3, num_random=4)
-    assert candidates.dtype == torch.int64
-    assert torch.equal(candidates[:, :3], logits.topk(3).indices)
-    assert (candidates.sort(dim=1).values.diff(dim=1) > 0).all()
-    everything = select_candidates(logits, num_top=4, num_random=5)
-    assert torch.equal(everything.sort(dim=1).values, torch.arange(9).expand(500, 9))
-
-
-@pytest.mark.parametrize("draw", ["multinomial", "uniform"])
-def test_a_draw_belongs_to_its_generator_alone(draw: str) -> None:
-    logits = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
-
-    def select(rows: slice, *seeds: int) -> torch.Tensor:
-        return select_candidates(logits[rows], num_top=2, num_random=3, draw=draw, generators=generators(*seeds))
-
-    batch = select(slice(0, 4), 5, 6, 7, 8)
-    torch.manual_seed(99)
-    assert torch.equal(select(slice(0, 4), 5, 6, 7, 8), batch)
-    for row, seed in enumerate((5, 6, 7, 8)):
-        assert torch.equal(select(slice(row, row + 1), seed), batch[row : row + 1])
-    assert not torch.equal(select(slice(0, 4), 1, 2, 3, 4)[:, 2:], batch[:, 2:])
-
-
-LOGITS = torch.tensor([1.0, 0.0, 3.0, 2.0])  # class 2 is the top one; the others are 0, 1, 3
-DRAWS = 20_000  # a share's standard deviation is at most 0.0036
-
-
-def shares(num_random: int = 1, **kwargs: Any) -> dict[tuple[int, ...], float]:
-    torch.manual_seed(0)
-    found = select_candidates(LOGITS.expand(DRAWS, 4), num_top=1, num_random=num_random, **kwargs)
-    assert (found[:, 0] == 2).all()
-    counts = Counter(tuple(row) for row in found[:, 1:].tolist())
-    return {key: count / DRAWS for key, count in counts.items()}
-
-
-def test_drawn_with_the_softmax_over_the_other_classes() -> None:
-    total = math.e + 1 + math.e**2
-    expected = {(0,): math.e / total, (1,): 1 / total, (3,): math.e**2 / total}
-    assert expected == pytest.approx({(0,): 0.2447, (1,): 0.0900, (3,): 0.6652}, abs=1e-4)
-    assert shares() == pytest.approx(expected, abs=0.012)
-
-
-def test_drawn_without_replacement() -> None:
-    p = {0: 0.244728, 1: 0.090031, 3: 0.665241}
-    expected = {(a, b): p[a] * p[b] / (1 - p[a]) for a in p for b in p if a != b}
-    assert shares(num_random=2) == pytest.approx(expected, abs=0.012)
-
-
-def test_temperature_flattens_the_draw() -> None:
-    total = math.exp(0.5) + 1 + math.e
-    expected = {(0,): math.exp(0.5) / total, (1,): 1 / total, (3,): math.e / total}
-    assert shares(temperature=2.0) == pytest.approx(expected, abs=0.012)
-    assert shares(temperature=1e-3) == {(3,): 1.0}
-
-
-def test_uniform_draw() -> None:
-    assert shares(draw="uniform") == pytest.approx({(0,): 1 / 3, (1,): 1 / 3, (3,): 1 / 3}, abs=0.012)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"num_random": 3}, r"num_top=2 \+ num_random=3 candidates do not fit 4 classes"),
-        ({"num_top": 0}, "num_top=0"),
-        ({"num_random": -1}, "num_random=-1"),
-        ({"draw": "gumbel"}, "draw must be one of .* not 'gumbel'"),
-        ({"temperature": 0.0}, "temperature must be > 0"),
-        ({"generators": generators(1, 2, 3)}, "zip"),
-    ],
-)
-def test_impossible_draws(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        select_candidates(torch.zeros(2, 4), **{"num_top": 2, "num_random": 1, **change})
-
-
-def test_candidates_carry_no_gradient_and_need_no_images() -> None:
-    logits = torch.zeros(0, 4, requires_grad=True)
-    assert select_candidates(logits, num_top=2, num_random=1, generators=[]).shape == (0, 3)
-
-
-# Losses
-
-
-def test_weights_are_the_softmax_of_the_normalised_logits() -> None:
-    logits, candidates = torch.tensor([[3.0, 0.0, 4.0]]), torch.tensor([[2, 1]])
-    normalised = math.exp(0.8) / (math.exp(0.8) + 1)  # the norm is 5
-    assert candidate_weights(logits, candidates).tolist()[0] == pytest.approx([normalised, 1 - normalised])
-    raw = math.exp(4) / (math.exp(4) + 1)
-    weights = candidate_weights(logits, candidates, normalise_logits=False)
-    assert weights.tolist()[0] == pytest.approx([raw, 1 - raw])
-
-
-PREDICTION = torch.tensor([[1.0, 2.0], [0.0, 3.0]], dtype=torch.float64)
-TARGET = torch.tensor([[1.0, 0.0], [4.0, 3.0]], dtype=torch.float64)  # squared errors 2 and 8; cosines 1/sqrt(5), 3/5
-
-
-def test_image_losses() -> None:
-    assert image_losses(PREDICTION, TARGET).tolist() == [2, 8]
-    norm = image_losses(PREDICTION, TARGET, distance="norm_l2", p=0.5, c=1e-3)
-    assert norm.tolist() == pytest.approx([2 / 2.001**0.5, 8 / 8.001**0.5], abs=1e-15)
-    assert image_losses(PREDICTION, TARGET, distance="norm_l2", p=1.0, c=2.0).tolist() == pytest.approx([0.5, 0.8])
-    cosine = image_losses(PREDICTION, TARGET, cosine_weight=0.5)
-    assert cosine.tolist() == pytest.approx([2 + 0.5 * (1 - 1 / 5**0.5), 8 + 0.5 * 0.4], abs=1e-15)
-
-
-def test_the_denominator_of_norm_l2_is_a_constant() -> None:
-    prediction = PREDICTION.clone().requires_grad_()
-    image_losses(prediction, TARGET, distance="norm_l2", p=0.5, c=1.0).sum().backward()
-    assert prediction.grad is not None  # d mse = error (two elements), over (e + c)^p
-    assert prediction.grad.flatten().tolist() == pytest.approx([0, 2 / 3**0.5, -4 / 3, 0], abs=1e-15)
-
-
-def test_unknown_distance() -> None:
-    with pytest.raises(ValueError, match=r"distance must be one of .* not 'l1'"):
-        image_losses(PREDICTION, TARGET, distance="l1")
-
-
-def test_loss_by_hand() -> None:
-    logits = torch.tensor([[3.0, 4.0], [1.0, 0.0]], dtype=torch.float64)
-    candidates = torch.tensor([[1, 0], [0, 1]])
-    predictions = torch.tensor([[[1.0], [2.0]], [[0.0], [1.0]]], dtype=torch.float64)
-    target = torch.tensor([[0.5], [0.5]], dtype=torch.float64)
-    first = 1 / (1 + math.exp(-0.2))  # normalised logits 0.8 and 0.6
-    second = 1 / (1 + math.exp(-1.0))
-    expected = ((first + 2 * (1 - first) - 0.5) ** 2 + (1 - second - 0.5) ** 2) / 2
-    assert dusa_loss(logits, candidates, predictions, target).item() == pytest.approx(expected, abs=1e-15)
-    first = 1 / (1 + math.exp(-1.0))  # raw logits 4 and 3
-    expected = ((first + 2 * (1 - first) - 0.5) ** 2 + (1 - second - 0.5) ** 2) / 2
-    raw = dusa_loss(logits, candidates, predictions, target, normalise_logits=False)
-    assert raw.item() == pytest.approx(expected, abs=1e-15)
-
-
-def test_gradient_reaches_logits_and_predictions() -> None:
-    logits = torch.tensor([[3.0, 4.0]], dtype=torch.float64, requires_grad=True)
-    predictions = torch.tensor([[[1.0], [2.0]]], dtype=torch.float64, requires_grad=True)
-    target = torch.tensor([[0.5]], dtype=torch.float64)
-    dusa_loss(logits, torch.tensor([[1, 0]]), predictions, target, normalise_logits=False).backward()
-    w = 1 / (1 + math.exp(-1.0))
-    error = 2 * (w + 2 * (1 - w) - 0.5)
-    assert predictions.grad is not None
-    assert logits.grad is not None
-    assert predictions.grad.flatten().tolist() == pytest.approx([error * w, error * (1 - w)], abs=1e-15)
-    slope = error * w * (1 - w) * (1 - 2)  # of the weight of class 1 against class 0
-    assert logits.grad.flatten().tolist() == pytest.approx([-slope, slope], abs=1e-15)
-
-
-# Whole updates
 
 CLASSES = 6
 TASK = "noise/5"
@@ -241,12 +76,15 @@ LOSS: dict[str, Any] = {"distance": "norm_l2", "p": 0.5, "c": 1e-3, "cosine_weig
 
 
 class Setup:
-    """A classifier, a guide and an optimizer over all that is trainable."""
+    """A classifier, a guide and an optimizer over all that is trainable, in a group for each."""
 
-    def __init__(self, classifier: Any, guide: Guide, *, lr: float = 1e-3) -> None:
+    def __init__(self, classifier: Any, guide: Guide, *, lr: float = 1e-3, guide_lr: float | None = None) -> None:
         self.classifier, self.guide = classifier, guide
-        trainable = [p for model in (classifier, guide) for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(trainable, lr=lr)
+        rates = {classifier: lr, guide: lr if guide_lr is None else guide_lr}
+        groups = [
+            {"params": [p for p in model.parameters() if p.requires_grad], "lr": rate} for model, rate in rates.items()
+        ]
+        self.optimizer = torch.optim.Adam([group for group in groups if group["params"]])
 
     def update(self, batch: dict[str, Any], *, micro_batch_size: int = 8, **kwargs: Any) -> dict[str, Any]:
         step = dusa(
@@ -269,8 +107,8 @@ def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> 
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def plain_update(classifier: Toy, guide: Guide, batch: dict[str, Any], *, lr: float) -> tuple[torch.Tensor, float]:
-    """The same update in plain torch, image by image; returns the logits and the loss."""
+def plain_loss(classifier: Toy, guide: Guide, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits and the loss of a batch in plain torch, image by image."""
     transformer = guide.transformer
     images = batch["images"].double() / 255
     own = sample_generators(SEED, batch["task"], batch["index"])
@@ -290,36 +128,36 @@ def plain_update(classifier: Toy, guide: Guide, batch: dict[str, Any], *, lr: fl
         e = ((v - target) ** 2).mean()
         cosine = (v * target).sum() / (v.norm() * target.norm())
         losses.append(e / (e.detach() + 1e-3) ** 0.5 + 1 - cosine)
-    loss = torch.stack(losses).mean()
-    parameters = [p for model in (classifier, guide) for p in model.parameters() if p.requires_grad]
-    with torch.no_grad():
-        for parameter, g in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-            m, v = (1 - 0.9) * g / (1 - 0.9), (1 - 0.999) * g**2 / (1 - 0.999)  # Adam's first step, bias corrected
-            parameter -= lr * m / (v.sqrt() + 1e-8)
-    return logits.detach(), loss.item()
+    return logits, torch.stack(losses).mean()
 
 
-def test_update_equals_plain_torch() -> None:
+def test_two_updates_equal_plain_torch() -> None:
     torch.manual_seed(0)
-    setup = Setup(Toy().double(), make_guide().double(), lr=1e-3)
+    setup = Setup(Toy().double(), make_guide().double(), lr=1e-3, guide_lr=5e-4)
     classifier, guide = copy.deepcopy(setup.classifier), copy.deepcopy(setup.guide)
-    before, batch = setup.state(), make_batch(5)
-    logits, loss = plain_update(classifier, guide, batch, lr=1e-3)
-    output = setup.update(batch, micro_batch_size=2)
-
-    torch.testing.assert_close(output["y_pred"], logits, rtol=0, atol=1e-12)
-    assert output["loss"] == pytest.approx(loss, abs=1e-12)
-    for ours, plain in ((setup.classifier, classifier), (setup.guide, guide)):
-        for name, value in plain.state_dict().items():
-            torch.testing.assert_close(ours.state_dict()[name], value, rtol=0, atol=1e-12, msg=name)
+    rates = {p: lr for model, lr in ((classifier, 1e-3), (guide, 5e-4)) for p in model.parameters() if p.requires_grad}
+    moments: dict[torch.Tensor, list[Any]] = {p: [0, 0] for p in rates}
+    before = setup.state()
+    for step, batch in enumerate((make_batch(5), {**make_batch(3), "task": "fog/5"}), start=1):
+        output = setup.update(batch, micro_batch_size=2)
+        logits, loss = plain_loss(classifier, guide, batch)
+        with torch.no_grad():
+            for p, g in zip(rates, torch.autograd.grad(loss, list(rates)), strict=True):
+                moments[p] = m, v = [0.9 * moments[p][0] + 0.1 * g, 0.999 * moments[p][1] + 0.001 * g**2]
+                p -= rates[p] * m / (1 - 0.9**step) / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
+        torch.testing.assert_close(output["y_pred"], logits.detach(), rtol=0, atol=1e-12)
+        assert output["loss"] == pytest.approx(loss.item(), abs=1e-12)
+        for ours, plain in ((setup.classifier, classifier), (setup.guide, guide)):
+            for name, value in plain.state_dict().items():
+                torch.testing.assert_close(ours.state_dict()[name], value, rtol=0, atol=1e-11, msg=name)
+        assert torch.equal(output["y"], batch["labels"])
+        assert not output["y_pred"].requires_grad
+        assert output["diagnostics"]["skipped_update"] == 0
+        names = {"loss_top_0", "loss_top_1", "loss_rand_0", "loss_rand_1", "auc", "gap_norm", "skipped_update"}
+        assert output["diagnostics"].keys() == names
+        assert all(parameter.grad is None for parameter in setup.classifier.parameters())
     unchanged = before.keys() - changed(before, setup.state())
     assert unchanged == {"guide.transformer.pos_embed", "guide.transformer.y_embedder.embedding_table.weight"}
-    assert torch.equal(output["y"], batch["labels"])
-    assert not output["y_pred"].requires_grad
-    assert output["diagnostics"]["skipped_update"] == 0
-    names = {"loss_top_0", "loss_top_1", "loss_rand_0", "loss_rand_1", "auc", "gap_norm", "skipped_update"}
-    assert output["diagnostics"].keys() == names
-    assert all(parameter.grad is None for parameter in setup.classifier.parameters())
 
 
 def test_predictions_are_from_before_the_update() -> None:

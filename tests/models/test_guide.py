@@ -33,7 +33,7 @@ def test_pixel_space_is_the_view_itself() -> None:
     images = torch.tensor([0.0, 0.25, 0.75, 1.0]).reshape(1, 1, 2, 2).expand(1, 3, 2, 2)
     x0 = make_guide(Affine()).encode(images)
     assert x0[0, 0].tolist() == [[-1.0, -0.5], [0.5, 1.0]]
-    assert x0.shape == (1, 3, 2, 2)
+    assert x0.shape == (1, *make_guide(Affine()).latent_shape) == (1, 3, 2, 2)
 
 
 def test_encoding_carries_no_gradient() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dusa_ignite.models.paths import DEFAULT_PATH, PATHS
+from dusa_ignite.models.paths import DEFAULT_PATH, PATHS, alphas_cumprod
 
 X0, Z = 2.0, -1.0
 
@@ -70,6 +70,12 @@ def test_ddpm_steps() -> None:
     assert kept[0] == pytest.approx(0.9999, abs=1e-15)
     assert kept[100] == pytest.approx(0.8951416, abs=1e-7)
     assert kept[999] == pytest.approx(4.0358e-5, rel=1e-4)
+
+
+def test_the_table_of_ddpm_is_brought_to_a_device_once() -> None:
+    assert alphas_cumprod(torch.device("cpu")) is alphas_cumprod(torch.device("cpu"))
+    assert alphas_cumprod(torch.device("meta")) is alphas_cumprod(torch.device("meta"))
+    assert alphas_cumprod(torch.device("meta")).device.type == "meta"
 
 
 def test_ddpm_rounds_to_the_nearest_step() -> None:

@@ -50,7 +50,7 @@ def test_latents_are_the_posteriors_mean_times_the_factor(folder: Path) -> None:
     with torch.no_grad():
         expected = reference.encode(images * 2 - 1).latent_dist.mean * 0.5
     x0 = guide.encode(images)
-    assert x0.shape == (2, 4, 4, 4)
+    assert x0.shape == (2, *guide.latent_shape) == (2, 4, 4, 4)
     torch.testing.assert_close(x0, expected, rtol=0, atol=1e-6)
     assert torch.equal(guide.encode(images), x0)  # nothing is sampled
 
