@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any, NoReturn
 
 import ignite.distributed as idist
 import torch
+from torch import distributed as dist
 from torch.multiprocessing import ProcessExitedException
 
 from dusa_ignite.errors import ConfigError, UserError
-from dusa_ignite.handlers.checkpoint import Interrupted
+from dusa_ignite.handlers.checkpoint import STOP_SIGNALS, Interrupted
+from dusa_ignite.rendezvous import torchrun_store
 
 USER_ERROR = 2
-KILLED_BY_SIGINT = 130  # as shells have it
 INTERRUPTED = 75  # sysexits.h EX_TEMPFAIL: stopped by a signal, saved, to be resumed
+PATIENCE = timedelta(hours=2)  # with a process that still writes or uploads while the others are done
+
+
+class StoppedEarly(Interrupted):
+    """A signal came before the first update; there was nothing to save."""
 
 
 def launch(function: Callable[..., None], *arguments: Any, nproc: int = 1, timeout: float = 10.0) -> int:
@@ -39,6 +49,7 @@ def launch(function: Callable[..., None], *arguments: Any, nproc: int = 1, timeo
         torchrun it does not return but ends the process with that code, 1 for any other exception.
     """
     logging.getLogger("ignite.distributed.launcher.Parallel").disabled = True  # it has a handler and level of its own
+    os.environ.pop("SLURM_JOB_ID", None)  # or Ignite takes ranks from Slurm, which knows of no process started here
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     limit = timedelta(minutes=timeout)
     if "LOCAL_RANK" in os.environ:
@@ -49,8 +60,21 @@ def launch(function: Callable[..., None], *arguments: Any, nproc: int = 1, timeo
             leave(1)
     if nproc > 1:
         return reporting(_spawn, function, arguments, backend=backend, nproc=nproc, limit=limit)
+    stop_on_signals()
     with idist.Parallel() as parallel:
         return reporting(parallel.run, function, *arguments)
+
+
+def stop_on_signals() -> None:
+    """Until the run itself takes the signals over, the first one ends this process cleanly."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in STOP_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise StoppedEarly("stopped by a signal before the first update")
+
+    for each in STOP_SIGNALS:
+        signal.signal(each, stop)
 
 
 def reporting(function: Callable[..., int | None], *arguments: Any, **options: Any) -> int:
@@ -63,42 +87,73 @@ def reporting(function: Callable[..., int | None], *arguments: Any, **options: A
     except Interrupted as stop:
         print(f"{stop}; go on with --resume", file=sys.stderr)
         return INTERRUPTED
-    except KeyboardInterrupt:  # while running, RunCheckpoint catches the signal
-        print("stopped before the first update; what an earlier start has saved is there", file=sys.stderr)
-        return KILLED_BY_SIGINT
 
 
 def _join(function: Callable[..., None], arguments: tuple, *, backend: str, nproc: int, limit: timedelta) -> None:
     """Be one of torchrun's processes."""
     if nproc > 1:
         raise ConfigError("--nproc: torchrun starts the processes already; leave it out")
-    idist.initialize(backend, timeout=limit)
+    stop_on_signals()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    store = torchrun_store(limit)  # without one: MASTER_ADDR and MASTER_PORT
+    dist.init_process_group(backend, timeout=limit, store=store, rank=rank, world_size=world_size)
+    idist.sync()
     with idist.Parallel() as parallel:
-        parallel.run(function, *arguments)
+        parallel.run(_together, function, *arguments)
     idist.finalize()
 
 
 def _spawn(function: Callable[..., None], arguments: tuple, *, backend: str, nproc: int, limit: timedelta) -> int:
-    """Start processes on this machine and wait for them."""
+    """Start processes on this machine, pass signals on to them, and wait for them."""
     if backend == "nccl" and nproc > torch.cuda.device_count():
         raise ConfigError(f"--nproc: {nproc} processes need as many GPUs; there are {torch.cuda.device_count()}")
+    received: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, number)
+
+    for each in STOP_SIGNALS:
+        signal.signal(each, pass_on)
     try:
         with TemporaryDirectory() as folder:  # a file to meet at: a port might be taken
             meeting = f"file://{folder}/processes"
             with idist.Parallel(backend, nproc_per_node=nproc, init_method=meeting, timeout=limit) as parallel:
                 parallel.run(_started, function, *arguments)
     except ProcessExitedException as error:
-        return error.exit_code
+        return INTERRUPTED if received else error.exit_code
     return 0
 
 
 def _started(local_rank: int, function: Callable[..., None], *arguments: Any) -> None:
     """Run in a process that was started here; it tells its parent by its exit code."""
-    code = reporting(function, local_rank, *arguments)
+    stop_on_signals()
+    code = reporting(_together, local_rank, function, *arguments)
     if code == 0:
-        idist.barrier()  # no process goes while another one still waits for it
         idist.finalize()
     leave(code)
+
+
+def _together(local_rank: int, function: Callable[..., None], *arguments: Any) -> None:
+    """Run; whoever is done waits for those that still write, since the first exit is taken for the end of all."""
+    farewell = dist.new_group(backend="gloo", timeout=PATIENCE)
+    try:
+        function(local_rank, *arguments)
+    except StoppedEarly:
+        raise
+    except Interrupted:
+        _wait_for_all(farewell)
+        raise
+    _wait_for_all(farewell)
+
+
+def _wait_for_all(group: Any) -> None:
+    with contextlib.suppress(RuntimeError):  # one of them has died; this one is done all the same
+        dist.barrier(group)
 
 
 def leave(code: int) -> NoReturn:

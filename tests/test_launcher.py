@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import pytest
 
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import Interrupted
-from dusa_ignite.launcher import reporting
+from dusa_ignite.launcher import launch, reporting
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,6 @@ from dusa_ignite.launcher import reporting
             75,
             "stopped by a signal after update 3; go on with --resume\n",
         ),
-        (KeyboardInterrupt(), 130, "stopped before the first update; what an earlier start has saved is there\n"),
     ],
 )
 def test_ends_that_a_user_understands(
@@ -45,6 +46,19 @@ def test_a_defect_keeps_its_traceback() -> None:
 def test_a_run_that_comes_to_its_end() -> None:
     assert reporting(lambda number: None, 3) == 0
     assert reporting(lambda number: number, 3) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_first_update_is_no_crash(number: int) -> None:
+    def stop(local_rank: int) -> None:
+        os.kill(os.getpid(), number)
+
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        assert launch(stop) == 75
+    finally:
+        for each, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(each, handler)
 
 
 def test_leaving_writes_what_was_printed_and_tears_nothing_down() -> None:

@@ -121,14 +121,46 @@ def test_stopped_in_one_process_resumed_in_two(single: Path, tmp_path: Path) -> 
     assert_equal_runs(single, tmp_path)
 
 
-def test_torchrun_restarts_a_run_whose_process_was_killed(single: Path, tmp_path: Path) -> None:
-    mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": "1", "DIE_UPDATE": "5", "DIE_SIGNAL": "SIGKILL"}
+@pytest.mark.parametrize("late", ["0", "1"])  # the process that comes late: the others meet what dead ones have left
+def test_torchrun_restarts_a_run_whose_process_was_killed(single: Path, tmp_path: Path, late: str) -> None:
+    mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": late, "DIE_UPDATE": "5", "DIE_SIGNAL": "SIGKILL"}
+    mark["DIE_LATE"] = "3"
     options = ["resume=auto", "checkpoint.every_updates=2"]
-    command = [*TORCHRUN, "--nproc_per_node=2", "--max-restarts=3", "tests/run_and_die.py"]
+    command = [*TORCHRUN, "--nproc_per_node=2", "--max-restarts=1", "tests/run_and_die.py"]
     done = start(command, tmp_path, *options, **mark)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mark").exists()
     assert "goes on after update 4" in done.stdout
+    assert_equal_runs(single, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("command", "rank", "code"),
+    [
+        ([sys.executable, "tests/run_and_die.py"], "0", 75),
+        ([sys.executable, "tests/run_and_die.py", "--nproc", "2"], "0", 75),
+        ([*TORCHRUN, "--nproc_per_node=2", "tests/run_and_die.py"], "1", 1),
+    ],
+)
+def test_a_signal_to_everybody_waits_for_a_slow_save(
+    single: Path, tmp_path: Path, command: list[str], rank: str, code: int
+) -> None:
+    mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": rank, "DIE_UPDATE": "4", "DIE_SIGNAL": "SIGTERM"}
+    options = ["data.num_workers=1", "checkpoint.every_minutes=null"]
+    done = start(["setsid", "--wait", *command], tmp_path, *options, DIE_GROUP="yes", DIE_SLOW="3", **mark)
+    assert done.returncode == code, done.stderr
+    assert "after update 4; go on with --resume" in done.stderr
+    done = start([sys.executable, "launch/main.py", "--resume"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "goes on after update 4" in done.stdout
+    assert_equal_runs(single, tmp_path)
+
+
+def test_slurm_variables_do_not_get_in_the_way(single: Path, tmp_path: Path) -> None:
+    slurm = {"SLURM_JOB_ID": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NTASKS": "1"}
+    slurm |= {"SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "localhost"}
+    done = start([*TORCHRUN, "--nproc_per_node=2", "launch/main.py"], tmp_path, **slurm)
+    assert done.returncode == 0, done.stderr
     assert_equal_runs(single, tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -139,6 +140,7 @@ class TaskStream:
             _Samples([task.dataset for task in self.tasks]),  # type: ignore[arg-type]
             batch_sampler=[[(entry.task, int(i)) for i in share] for entry, share in zip(plan, shares, strict=True)],
             num_workers=self.num_workers,
+            worker_init_fn=_leave_signals_to_the_run,
             collate_fn=_collate,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # loader processes are seeded from it, not from the global generator
@@ -183,6 +185,12 @@ class _Samples:
         except DataError as error:
             return _Sample(index, torch.empty(0, dtype=torch.uint8), -1, str(error))
         return _Sample(index, image, label, "")
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    """A signal to the whole process group must not end a loader process before the run has been saved."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _collate(samples: list[_Sample]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from dusa_ignite.engine import TaskEvents, batch_of
 
 logger = logging.getLogger(__name__)
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SAME_STOP = 2.0  # seconds: signals this close are one request, which a terminal, torchrun and a parent may each pass on
+
 
 class Interrupted(Exception):
     """A signal asked the run to stop; it has been saved."""
@@ -26,8 +30,8 @@ class RunCheckpoint:
     """Saves after every task, every so often, and on SIGTERM or SIGINT. Attach it last.
 
     On the first of these signals the update at hand is finished, the run saved, and :class:`Interrupted` raised; a
-    second signal ends the process at once. Where tasks begin with a reset, the checkpoint at a task's end leaves out
-    what the reset restores anyway.
+    second one, two seconds later or more, ends the process at once. Where tasks begin with a reset, the checkpoint at a
+    task's end leaves out what the reset restores anyway.
 
     Args:
         saver: where checkpoints go, such as :class:`dusa_ignite.checkpoints.AtomicSaver`.
@@ -58,6 +62,7 @@ class RunCheckpoint:
         self.every_minutes = every_minutes
         self.every_updates = every_updates
         self._signal = 0
+        self._signalled = 0.0
         self._last = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -79,13 +84,16 @@ class RunCheckpoint:
 
     def _begin(self) -> None:
         self._last = time.monotonic()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signal = number
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, signal.SIG_DFL)
+        now = time.monotonic()
+        if not self._signal:
+            self._signal, self._signalled = number, now
+        elif now - self._signalled >= SAME_STOP:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     def after_update(self, engine: Engine) -> None:
         """Save if it is time to; stop if a signal has come. All processes decide alike."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from ignite.handlers.checkpoint import BaseSaveHandler
 
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
@@ -108,4 +108,22 @@ def test_a_signal_ends_the_run_behind_the_update_at_hand(number: int) -> None:
     with pytest.raises(Interrupted, match=r"^stopped by a signal after update 4$"):
         engine.run(BATCHES, max_epochs=1)
     assert saved.files == {"checkpoint_3.pt": LIGHT, "checkpoint_4.pt": FULL}
-    assert signal.getsignal(number) is signal.SIG_DFL  # a second one ends the process at once
+
+
+@pytest.mark.parametrize(("later", "ended_by"), [(0.5, None), (2.0, signal.SIGTERM)])
+def test_a_second_signal_ends_at_once_unless_it_is_the_same_request(
+    later: float, ended_by: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = os.fork()
+    if not child:
+        now = 100.0
+        monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now)
+        engine, _ = make(resets=True)
+        engine.fire_event(Events.STARTED)
+        os.kill(os.getpid(), signal.SIGINT)
+        now += later
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(3)
+    _, status = os.waitpid(child, 0)
+    assert (os.WTERMSIG(status) if os.WIFSIGNALED(status) else None) == ended_by
+    assert ended_by or os.WEXITSTATUS(status) == 3
