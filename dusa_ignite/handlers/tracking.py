@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from ignite.handlers.tensorboard_logger import OutputHandler as TensorboardOutpu
 from ignite.handlers.tensorboard_logger import TensorboardLogger
 
 from dusa_ignite import run_folder
+from dusa_ignite.durable import write_text
 from dusa_ignite.engine import TaskEvents, batch_of
+from dusa_ignite.errors import UserError
 from dusa_ignite.handlers.checkpoint import Interrupted
 from dusa_ignite.handlers.task_results import TaskResults
 from dusa_ignite.handlers.tracked_numbers import plots, results_as_table, update_numbers
@@ -32,12 +35,16 @@ ARTIFACTS = (run_folder.CONFIG, run_folder.RUN, run_folder.RESULTS, run_folder.L
 PICTURES = (run_folder.STREAM_PLOT, run_folder.TASKS_PLOT)
 
 
-def check_tracking(*, clearml: Mapping[str, Any] | None, tensorboard: bool) -> None:
+def check_tracking(*, clearml: Mapping[str, Any] | None, tensorboard: bool, resumed: bool = False) -> dict[str, Any]:
     """Find out early, in the first process, whether what is asked for can be had.
 
     Args:
         clearml: ``project``, ``task``, ``tags`` and ``mode`` (``online``, ``offline`` or ``off``); ``None`` = off.
         tensorboard: needs nothing.
+        resumed: a run that is gone on with does so without a server, too.
+
+    Returns:
+        What can be had: ``clearml`` and ``tensorboard`` for :func:`attach_tracking`.
 
     Raises:
         UserError: there is no ClearML server, or it does not answer.
@@ -45,7 +52,14 @@ def check_tracking(*, clearml: Mapping[str, Any] | None, tensorboard: bool) -> N
     if idist.get_rank() == 0 and clearml and clearml["mode"] == "online":
         from dusa_ignite.handlers.clearml_server import check_server
 
-        check_server()
+        try:
+            check_server()
+        except UserError as error:
+            if not resumed:
+                raise
+            logger.warning("the run goes on without ClearML: %s", error)
+            clearml = None
+    return {"clearml": clearml, "tensorboard": tensorboard}
 
 
 def attach_tracking(
@@ -80,7 +94,7 @@ def attach_tracking(
         A context manager to run the engine in; leaving it ends the reports, whatever the reason.
 
     Raises:
-        UserError: there is no ClearML server, or it does not take the task.
+        UserError: there is no ClearML server, or it does not take the task; a resumed run goes on without.
 
     Example:
         >>> with attach_tracking(engine, folder=folder, results=results, parameters={}, tensorboard=True):
@@ -99,7 +113,13 @@ def attach_tracking(
     if clearml and clearml["mode"] != "off":
         from ignite.handlers.clearml_logger import OutputHandler as ClearMLOutput
 
-        session = _start_clearml(folder, parameters, resumed=resumed, **clearml)
+        try:
+            session = _start_clearml(folder, parameters, resumed=resumed, **clearml)
+        except UserError as error:
+            if not resumed:
+                raise
+            logger.warning("the run goes on without ClearML: %s", error)
+            return tracking
         tracking.report_scalars(session.logger, ClearMLOutput)
         tracking.report_files(session)
         tracking.on_exit.append(session.close)
@@ -189,8 +209,9 @@ def _start_clearml(
     ids: dict[str, str] = {}
     if not resumed:
         shutil.rmtree(folder / CLEARML, ignore_errors=True)
-    elif (folder / TASK_IDS).exists():
-        ids = json.loads((folder / TASK_IDS).read_text())
+    else:
+        with suppress(OSError, ValueError, TypeError):  # there is none, or it cannot be read: a new task, then
+            ids = dict(json.loads((folder / TASK_IDS).read_text()))
     name = task or folder.name
     session = ClearMLSession(
         project=project,
@@ -203,7 +224,7 @@ def _start_clearml(
     )
     if ids.get(mode, session.task_id) != session.task_id:
         logger.warning("ClearML: task %s cannot be gone on with, a new one is made", ids[mode])
-    (folder / TASK_IDS).write_text(json.dumps({**ids, mode: session.task_id}) + "\n")
+    _Warned(write_text)(folder / TASK_IDS, json.dumps({**ids, mode: session.task_id}) + "\n")
     logger.info("ClearML: task %s at %s", session.task_id, session.where)
     return session
 

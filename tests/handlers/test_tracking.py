@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ignite.distributed as idist
@@ -24,9 +25,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tracked_run import ONLINE, Batches, toy_engine
 
 from dusa_ignite.config import load_config
-from dusa_ignite.errors import ConfigError
+from dusa_ignite.errors import ConfigError, UserError
 from dusa_ignite.handlers.tracked_numbers import plots, results_as_table
-from dusa_ignite.handlers.tracking import attach_tracking
+from dusa_ignite.handlers.tracking import _start_clearml, attach_tracking, check_tracking
 
 ROOT = Path(__file__).parents[2]
 TOY = str(ROOT / "tests" / "tracked_run.py")
@@ -265,6 +266,48 @@ def test_no_configuration_and_no_server_are_clear_errors(alone: dict[str, str]) 
         f"tracking.clearml: no answer from the server {hosts[1]} (ReadTimeout); {what_to_do}",
     ]
     assert left["seconds"] < 20
+
+
+def test_a_resumed_run_goes_on_without_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise UserError("tracking.clearml: no answer")
+
+    tracking_log = logging.getLogger("dusa_ignite.handlers.tracking")
+    monkeypatch.setattr(tracking_log, "propagate", False)
+    tracking_log.addHandler(caplog.handler)
+    # not the module itself: importing ClearML changes this process
+    monkeypatch.setitem(sys.modules, "dusa_ignite.handlers.clearml_server", SimpleNamespace(check_server=away))
+    monkeypatch.setattr("dusa_ignite.handlers.tracking._start_clearml", away)
+    with pytest.raises(UserError, match="no answer"):
+        check_tracking(clearml=ONLINE, tensorboard=True)
+    assert check_tracking(clearml=ONLINE, tensorboard=True, resumed=True) == {"clearml": None, "tensorboard": True}
+    engine, results = toy_engine()
+    kept: dict[str, Any] = {"folder": tmp_path, "results": results, "parameters": {}, "clearml": ONLINE}
+    with pytest.raises(UserError, match="no answer"):
+        attach_tracking(engine, **kept)
+    with attach_tracking(engine, **kept, resumed=True):
+        engine.run(Batches(), max_epochs=1, epoch_length=5)
+    tracking_log.removeHandler(caplog.handler)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the run goes on without ClearML: tracking.clearml: no answer"
+    ] * 2
+
+
+@pytest.mark.parametrize("content", ['{"online": "12', "[3]", ""])
+def test_a_torn_list_of_tasks_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    class Session:
+        task_id, where = "34", "nowhere"
+
+        def __init__(self, **options: Any) -> None:
+            assert options["task_id"] is None
+
+    monkeypatch.setitem(sys.modules, "dusa_ignite.handlers.clearml_session", SimpleNamespace(ClearMLSession=Session))
+    (tmp_path / "clearml.json").write_text(content)
+    _start_clearml(tmp_path, {}, resumed=True, **ONLINE)
+    assert json.loads((tmp_path / "clearml.json").read_text()) == {"online": "34"}
+    assert not list(tmp_path.glob("*.part"))
 
 
 # TensorBoard, failures, processes
