@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 import torch
 from ignite.engine import Events
-from ignite.handlers import Checkpoint
 
-from dusa_ignite import build, build_method, run_folder
-from dusa_ignite.checkpoints import AtomicSaver, load_newest
-from dusa_ignite.config import Config, to_yaml
+from dusa_ignite import build, build_method, resuming, run_folder
+from dusa_ignite.checkpoints import AtomicSaver
+from dusa_ignite.config import Config
 from dusa_ignite.data.settings import RESETS
 from dusa_ignite.data.tasks import Task
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
+from dusa_ignite.errors import UserError
 from dusa_ignite.handlers import (
     ClassifierExport,
     MetricSums,
@@ -32,6 +31,7 @@ from dusa_ignite.handlers import (
     attach_metrics,
     task_metrics,
 )
+from dusa_ignite.handlers.append import AppendedFile
 from dusa_ignite.handlers.tracking import attach_tracking, check_tracking
 from dusa_ignite.handlers.update_log import read_update_log
 from dusa_ignite.models import Classifier, Guide
@@ -56,16 +56,14 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     """
     run_folder.log_to(None)
     folder = Path(config.output_dir) / config.name
-    may_resume = config.resume == "auto" and not overwrite
-    if may_resume and run_folder.is_finished(folder):
-        logger.info("%s: finished already", folder)
-        return
-    resuming = may_resume and run_folder.is_unfinished(folder)
-    if resuming:
-        run_folder.check_same_config(folder, config)
-    else:
-        run_folder.check_free(folder, overwrite=overwrite)
-    check_tracking(**config.tracking.model_dump())
+    with resuming.taken(folder, config, overwrite=overwrite) as start:
+        if start != "finished":
+            run(config, folder, resumed=start == "unfinished")
+
+
+def run(config: Config, folder: Path, *, resumed: bool) -> None:
+    """See :func:`adapt`; the folder belongs to this run by now."""
+    tracked = resuming.by_the_first(lambda: check_tracking(**config.tracking.model_dump(), resumed=resumed))
     build.set_up_torch(config)
 
     tasks = build.tasks(config)
@@ -93,12 +91,10 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     saved = build.saved_in_full(config, stateful)
     resets = config.setting in RESETS and config.learns
 
-    checkpoint = load_newest(folder / run_folder.CHECKPOINTS) if resuming else None
-    idist.barrier()  # every process has looked at the folder
+    checkpoint = resuming.load_checkpoint(folder, description) if resumed else None
+    resuming.by_the_first(lambda: resuming.start_folder(folder, config, description, new=checkpoint is None))
     if idist.get_rank() > 0:
         logging.getLogger("dusa_ignite").setLevel(logging.WARNING)
-    else:
-        start_folder(config, folder, description, fresh=checkpoint is None)
     logger.info("%s: %d tasks, %d updates, on %s", config.name, len(tasks), len(stream), idist.device())
 
     metrics = task_metrics(
@@ -132,9 +128,9 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
         folder=folder,
         results=results,
         parameters=config.model_dump(mode="json"),
-        resumed=resuming,
+        resumed=resumed,
         done=checkpoint["engine"]["iteration"] if checkpoint else 0,
-        **config.tracking.model_dump(),
+        **tracked,
     )
     background = config.checkpoint.background
     saver = AtomicSaver(
@@ -152,33 +148,16 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     ).attach(engine)
 
     if checkpoint is not None:
-        restore(checkpoint, {"engine": engine, **progress, **saved})
+        resuming.restore(checkpoint, {"engine": engine, **progress, **saved})
         logger.info("goes on after update %d", engine.state.iteration)
     with tracking:
         with saver:
             if engine.state.iteration < len(stream):
                 engine.run(stream, max_epochs=1, epoch_length=len(stream))
         if idist.get_rank() == 0:
-            finish(config, folder, results.rows)
+            finish(config, folder, results.rows, logs=(updates, predictions))
     if idist.get_rank() == 0:
         run_folder.log_to(None)
-
-
-def start_folder(config: Config, folder: Path, description: dict[str, Any], *, fresh: bool) -> None:
-    """Make the folder ready to be written to, and say in it what is run."""
-    if fresh:
-        run_folder.create(folder)
-        (folder / run_folder.CONFIG).write_text(to_yaml(config))
-        write_json(folder / run_folder.RUN, description)
-    else:
-        before = json.loads((folder / run_folder.RUN).read_text())
-        write_json(folder / run_folder.RUN, {**before, "resumed": [*before.get("resumed", []), description]})
-    run_folder.log_to(folder)
-
-
-def restore(checkpoint: dict[str, Any], things: dict[str, Any]) -> None:
-    """Load what a checkpoint holds; one from between two tasks lacks what the next task's reset restores."""
-    Checkpoint.load_objects(to_load={name: things[name] for name in checkpoint}, checkpoint=checkpoint)
 
 
 def describe(config: Config, tasks: list[Task], classifier: Classifier, guide: Guide | None) -> dict[str, Any]:
@@ -188,37 +167,61 @@ def describe(config: Config, tasks: list[Task], classifier: Classifier, guide: G
         models["transformer"] = guide.transformer
         if guide.vae is not None:
             models["vae"] = guide.vae
-    return describe_run(models=models, tasks=tasks, seed=config.seed, world_size=idist.get_world_size())
+    return describe_run(
+        models=models,
+        tasks=tasks,
+        seed=config.seed,
+        world_size=idist.get_world_size(),
+        compute_dtype=(guide and build.autocast_dtype(config)) or build.model_dtype(config),
+        device=idist.device(),
+    )
 
 
 def save_rows_to(folder: Path) -> Callable[[list[dict[str, Any]]], None]:
-    """Rewrites results.csv whenever a task has completed."""
+    """Rewrites results.csv whenever a task has completed; where it cannot (full disk), the end of the run will."""
 
     def save(rows: list[dict[str, Any]]) -> None:
         if idist.get_rank() == 0:
-            write_csv(folder / run_folder.RESULTS, rows)
+            try:
+                write_csv(folder / run_folder.RESULTS, rows)
+            except OSError as error:
+                logger.warning(
+                    "%s: not written for now, the run goes on: %s", folder / run_folder.RESULTS, error.strerror
+                )
 
     return save
 
 
-def finish(config: Config, folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Pictures, the summary, and the table on the console."""
-    mean = mean_row(rows)
-    updates = read_update_log(folder / run_folder.UPDATES)
-    plot_stream(folder / run_folder.STREAM_PLOT, updates)
-    plot_tasks(folder / run_folder.TASKS_PLOT, {config.name: [*rows, mean]})
-    memory = peak_memory_bytes()
-    summary = {
-        "name": config.name,
-        "method": config.method.name,
-        "setting": config.setting,
-        "seed": config.seed,
-        "tasks": len(rows),
-        "mean": mean,
-        "overall": overall(rows, updates),
-        "peak_memory_bytes": memory,
-    }
-    logger.info("\n%s\n", results_table(rows))
-    logger.info("peak memory: %s", ", ".join(f"{size / 2**30:.2f} GiB {where}" for where, size in memory.items()))
-    logger.info("results: %s", folder)
-    write_json(folder / run_folder.SUMMARY, summary)
+def finish(config: Config, folder: Path, rows: list[dict[str, Any]], *, logs: Sequence[AppendedFile]) -> None:
+    """What a full disk has kept from being written, pictures, the table on the console, and the summary.
+
+    Raises:
+        UserError: a file cannot be written; the run counts as unfinished.
+    """
+    try:
+        for log in logs:
+            log.flush()
+        write_csv(folder / run_folder.RESULTS, rows)
+        mean = mean_row(rows)
+        updates = read_update_log(folder / run_folder.UPDATES)
+        plot_stream(folder / run_folder.STREAM_PLOT, updates)
+        plot_tasks(folder / run_folder.TASKS_PLOT, {config.name: [*rows, mean]})
+        memory = peak_memory_bytes()
+        summary = {
+            "name": config.name,
+            "method": config.method.name,
+            "setting": config.setting,
+            "seed": config.seed,
+            "tasks": len(rows),
+            "mean": mean,
+            "overall": overall(rows, updates),
+            "peak_memory_bytes": memory,
+        }
+        logger.info("\n%s\n", results_table(rows))
+        logger.info("peak memory: %s", ", ".join(f"{size / 2**30:.2f} GiB {where}" for where, size in memory.items()))
+        logger.info("results: %s", folder)
+        write_json(folder / run_folder.SUMMARY, summary)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: the results cannot be written ({error.strerror or error}); mend that, then go on with --resume"
+        ) from error

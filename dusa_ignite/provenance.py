@@ -22,7 +22,13 @@ PACKAGES = ("dusa_ignite", "torch", "torchvision", "pytorch-ignite", "timm", "di
 
 
 def describe_run(
-    *, models: Mapping[str, nn.Module], tasks: Sequence[Task], seed: int, world_size: int
+    *,
+    models: Mapping[str, nn.Module],
+    tasks: Sequence[Task],
+    seed: int,
+    world_size: int,
+    compute_dtype: torch.dtype,
+    device: torch.device,
 ) -> dict[str, Any]:
     """Versions, git commit, hashes of weights and data, hardware, seed and command line, as plain JSON values.
 
@@ -31,17 +37,28 @@ def describe_run(
         tasks: each gets its data set's fingerprint.
         seed: of the run.
         world_size: number of processes.
+        compute_dtype: what ``run.precision`` came to.
+        device: of the models.
     """
     return {
         "command": sys.argv,
+        "launch": launch_id(),
         "seed": seed,
         "world_size": world_size,
+        "compute_dtype": str(compute_dtype).removeprefix("torch."),
+        "device": device.type,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "git_commit": git_commit(),
         "weights_sha256": {name: weights_sha256(model) for name, model in models.items()},
         "data_fingerprints": {task.name: task.dataset.fingerprint() for task in tasks},
         "hardware": hardware(),
     }
+
+
+def launch_id() -> str:
+    """The same for processes that torchrun restarts as for those before; other launches have others."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return name if name != "none" else f"{platform.node()}, process {os.getppid()}"
 
 
 def _version(package: str) -> str | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from torch import nn
 from toys import numbered_task
 
 from dusa_ignite import provenance
-from dusa_ignite.provenance import PACKAGES, describe_run, git_commit, hardware, peak_memory_bytes
+from dusa_ignite.provenance import PACKAGES, describe_run, git_commit, hardware, launch_id, peak_memory_bytes
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -26,11 +29,21 @@ def model() -> nn.Module:
 
 def test_description() -> None:
     tasks = [numbered_task("fog/5", 3), numbered_task("snow/5", 2)]
-    found = describe_run(models={"classifier": model(), "vae": nn.Linear(1, 1)}, tasks=tasks, seed=2024, world_size=2)
+    found = describe_run(
+        models={"classifier": model(), "vae": nn.Linear(1, 1)},
+        tasks=tasks,
+        seed=2024,
+        world_size=2,
+        compute_dtype=torch.bfloat16,
+        device=torch.device("cpu"),
+    )
     assert found.keys() == {
         "command",
+        "launch",
         "seed",
         "world_size",
+        "compute_dtype",
+        "device",
         "versions",
         "git_commit",
         "weights_sha256",
@@ -39,6 +52,7 @@ def test_description() -> None:
     }
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["seed"], found["world_size"], found["command"]) == (2024, 2, sys.argv)
+    assert (found["compute_dtype"], found["device"]) == ("bfloat16", "cpu")
     assert found["data_fingerprints"] == {"fog/5": "f" * 64, "snow/5": "f" * 64}
     assert found["weights_sha256"].keys() == {"classifier", "vae"}
     assert found["versions"].keys() == {"python", *PACKAGES}
@@ -49,7 +63,9 @@ def test_description() -> None:
 
 def test_weights_hash_tells_models_apart() -> None:
     def sha(change: nn.Module) -> str:
-        return describe_run(models={"m": change}, tasks=[], seed=0, world_size=1)["weights_sha256"]["m"]
+        plain: dict[str, Any] = {"seed": 0, "world_size": 1, "compute_dtype": torch.float32}
+        found = describe_run(models={"m": change}, tasks=[], device=torch.device("cpu"), **plain)
+        return found["weights_sha256"]["m"]
 
     before = sha(model())
     assert len(bytes.fromhex(before)) == 32
@@ -60,6 +76,15 @@ def test_weights_hash_tells_models_apart() -> None:
         buffer[1].running_mean[0] += 1e-6  # type: ignore[index, operator]
     renamed = nn.Sequential(nn.Identity(), *model())
     assert len({before, sha(weight), sha(buffer), sha(model().double()), sha(renamed)}) == 5
+
+
+def test_a_launch_and_its_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    assert launch_id() == f"{platform.node()}, process {os.getppid()}"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # torchrun's default
+    assert launch_id() == f"{platform.node()}, process {os.getppid()}"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job 12")
+    assert launch_id() == "job 12"
 
 
 @needs_git

@@ -7,18 +7,20 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from ignite.engine import Engine
 
-from dusa_ignite import checkpoints
+from dusa_ignite import build, run_lock
 from dusa_ignite.adapt import adapt
-from dusa_ignite.checkpoints import AtomicSaver, find_newest, load, load_newest, saved
+from dusa_ignite.checkpoints import load_newest, saved
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.engine import TaskEvents
-from dusa_ignite.errors import CheckpointError, ConfigError
+from dusa_ignite.errors import CheckpointError, ConfigError, UserError
 from dusa_ignite.handlers import Interrupted, RunCheckpoint
 from dusa_ignite.results import TIME_COLUMNS, read_csv
 
@@ -95,19 +97,121 @@ def test_between_tasks_that_reset_nothing_large_is_saved(tmp_path: Path) -> None
     assert path.stat().st_size < 50_000
 
 
-def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
-    handler = RunCheckpoint(AtomicSaver(tmp_path, keep=1), stateful={}, progress={}, resets=True)
-    handler._begin()
-    os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-
-
 def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
     adapt(0, configure(tmp_path))
     before = (tmp_path / "run" / "log.txt").stat().st_mtime_ns
     adapt(0, configure(tmp_path))
     assert (tmp_path / "run" / "log.txt").stat().st_mtime_ns == before
+
+
+def test_a_finished_run_with_another_config_is_refused(tmp_path: Path) -> None:
+    adapt(0, configure(tmp_path))
+    with pytest.raises(ConfigError, match=r"optimizer.lr: 0.0007 before, 0.5 now; seed: 2024 before, 7 now$"):
+        adapt(0, configure(tmp_path, "seed=7", "optimizer.lr=0.5"))
+
+
+@pytest.mark.parametrize("left", [["log.txt"], ["log.txt", "config.yaml", "run.json", "metrics.jsonl.part"], [".lock"]])
+def test_what_an_early_kill_leaves_is_no_obstacle(tmp_path: Path, left: list[str]) -> None:
+    (tmp_path / "run").mkdir()
+    for name in left:
+        (tmp_path / "run" / name).touch()
+    adapt(0, configure(tmp_path, "run.max_batches=1"))
+    assert (tmp_path / "run" / "summary.json").exists()
+    assert not list((tmp_path / "run").glob("*.part"))
+
+
+def test_a_checkpoint_is_not_lost_with_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_after(2, monkeypatch)
+    with pytest.raises(Interrupted):
+        adapt(0, configure(tmp_path))
+    (tmp_path / "run" / "config.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"the config file is empty; put the run's config back, or give --overwrite"):
+        adapt(0, configure(tmp_path))
+    assert len(saved(tmp_path / "run" / "checkpoints")) == 1
+
+
+def test_other_weights_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_after(2, monkeypatch)
+    weights = tmp_path / "weights.pt"
+    overrides = ("setting=continual", f"classifier.checkpoint={weights}")
+    classifier = build.classifier(configure(tmp_path)).backbone
+    torch.save(classifier.state_dict(), weights)
+    with pytest.raises(Interrupted):
+        adapt(0, configure(tmp_path, *overrides))
+    torch.save(
+        {name: value + 0.01 if value.is_floating_point() else value for name, value in classifier.state_dict().items()},
+        weights,
+    )
+    with pytest.raises(
+        CheckpointError, match=r"not what the run began with: the weights of classifier; put it back, or"
+    ):
+        adapt(0, configure(tmp_path, *overrides))
+    torch.save(classifier.state_dict(), weights)
+    monkeypatch.undo()
+    adapt(0, configure(tmp_path, *overrides))
+
+
+@pytest.mark.parametrize("resume", ["auto", "never"])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_restarted_by_torchrun_it_goes_on_whatever_it_was_told_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: str, overwrite: bool
+) -> None:
+    config = configure(tmp_path, f"resume={resume}")
+    with monkeypatch.context() as patch:
+        interrupt_after(4, patch)
+        with pytest.raises(Interrupted):
+            adapt(0, config, overwrite)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    adapt(0, config, overwrite)
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert log.count("2 tasks, 6 updates") == 2
+    assert "goes on after update 4" in log
+
+
+def test_two_at_a_time_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_lock, "WAIT_SECONDS", 0.1)
+    original = build.stream
+
+    def stream(*args: Any) -> Any:
+        with pytest.raises(ConfigError, match=r"run: is being written to by another process; wait for it, or stop it$"):
+            adapt(0, configure(tmp_path))
+        return original(*args)
+
+    monkeypatch.setattr(build, "stream", stream)
+    adapt(0, configure(tmp_path))
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_results_that_a_full_disk_did_not_take_are_written_on_resuming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapt(0, configure(tmp_path / "peace", "export=classifier"))
+    folder = tmp_path / "full" / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full_disk_for(folder, "predictions.csv", "results.csv.part", original=Path.open))
+        with pytest.raises(
+            UserError, match=r"cannot be written \(No space left on device\); mend that, then go on with"
+        ):
+            adapt(0, configure(tmp_path / "full", "export=classifier"))
+    assert not (folder / "summary.json").exists()
+    assert not (folder / "results.csv").exists()
+    log = (folder / "log.txt").read_text()
+    for name in ("predictions.csv", "results.csv"):
+        assert f"{folder / name}: not written for now, the run goes on: No space left on device" in log
+    adapt(0, configure(tmp_path / "full", "export=classifier"))
+    assert outcome(tmp_path / "full") == outcome(tmp_path / "peace")
+    assert (folder / "summary.json").exists()
+
+
+def full_disk_for(folder: Path, *names: str, original: Callable) -> Callable:
+    """``Path.open`` that refuses to open some files."""
+
+    def refuse(self: Path, *args: Any, **kwargs: Any) -> Any:
+        if self.parent == folder and self.name in names:
+            raise OSError(28, "No space left on device")
+        return original(self, *args, **kwargs)
+
+    return refuse
 
 
 def test_another_config_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +242,9 @@ def test_a_damaged_checkpoint_falls_back_or_is_refused(tmp_path: Path, monkeypat
     before.write_bytes(older)
     adapt(0, configure(tmp_path / "cut", *overrides))
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "peace")
+    assert [path.name for path in (tmp_path / "cut" / "run" / "checkpoints").glob("*.damaged")] == [
+        "checkpoint_5.pt.damaged"
+    ]
 
 
 def test_lost_log_lines_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,152 +254,6 @@ def test_lost_log_lines_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "run" / "predictions.csv").write_text("")
     with pytest.raises(CheckpointError, match=r"predictions\.csv: has lost lines"):
         adapt(0, configure(tmp_path))
-
-
-def test_a_full_disk_is_warned_of_and_the_old_checkpoint_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    saver = AtomicSaver(tmp_path, keep=1)
-    saver({"number": 1}, "checkpoint_1.pt")
-
-    def full(*args: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.os, "fsync", full)
-        caplog.set_level("WARNING", logger="dusa_ignite")
-        checkpoints.logger.propagate = True
-        patch.setattr(checkpoints.logger.parent, "propagate", True)
-        saver({"number": 2}, "checkpoint_2.pt")
-    assert "No space left on device" in caplog.text
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_1.pt"]
-    assert load_newest(tmp_path) == {"number": 1}
-    saver({"number": 3}, "checkpoint_3.pt")
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_3.pt"]
-
-
-@pytest.mark.parametrize("background", [True, False])
-def test_a_full_disk_is_named_and_the_newest_checkpoint_on_disk_is_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, background: bool
-) -> None:
-    monkeypatch.setattr(checkpoints.logger, "propagate", False)
-    checkpoints.logger.addHandler(caplog.handler)
-    folder = tmp_path / "checkpoints"
-    with AtomicSaver(folder, keep=1, background=background) as saver:
-        assert saver.newest() is None
-        saver({"weight": torch.zeros(100_000)}, "checkpoint_1.pt")
-        assert saver.newest() == "checkpoint_1.pt"
-        (folder / "checkpoint_2.pt.part").symlink_to("/dev/full")  # it takes nothing
-        with monkeypatch.context() as patch:
-            patch.setattr(checkpoints, "_remove", lambda path: None)
-            saver({"weight": torch.zeros(100_000)}, "checkpoint_2.pt")
-            assert saver.newest() == "checkpoint_1.pt"
-        saver({"weight": torch.zeros(100_000)}, "checkpoint_3.pt")
-        assert saver.newest() == "checkpoint_3.pt"
-    checkpoints.logger.removeHandler(caplog.handler)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"checkpoint not written, the run goes on: {folder / 'checkpoint_2.pt'}: No space left on device"
-    ]
-
-
-def test_a_damaged_checkpoint_does_not_count_among_those_to_keep(tmp_path: Path) -> None:
-    saver = AtomicSaver(tmp_path, keep=2)
-    for number in (4, 6):
-        saver({"number": number}, f"checkpoint_{number}.pt")
-    (tmp_path / "checkpoint_6.pt").write_bytes(b"damaged")
-    assert load_newest(tmp_path) == {"number": 4}
-    assert [path.name for path in saved(tmp_path)] == ["checkpoint_6.pt", "checkpoint_4.pt"]  # looking changes nothing
-    assert find_newest(tmp_path, set_aside=True) == (tmp_path / "checkpoint_4.pt", {"number": 4})
-    AtomicSaver(tmp_path, keep=1)({"number": 5}, "checkpoint_5.pt")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint_5.pt", "checkpoint_6.pt.damaged"]
-    assert load_newest(tmp_path) == {"number": 5}
-
-
-@pytest.mark.parametrize(
-    ("raised", "kind", "said"),
-    [
-        (
-            OSError(5, "Input/output error"),
-            CheckpointError,
-            r"_2\.pt: cannot be read \(Input/output error\); mend that",
-        ),
-        (
-            PermissionError(13, "Permission denied"),
-            CheckpointError,
-            r"_2\.pt: cannot be read \(Permission denied\); mend",
-        ),
-        (MemoryError("no memory"), MemoryError, "no memory"),
-        (RuntimeError("DefaultCPUAllocator: not enough memory"), MemoryError, "DefaultCPUAllocator"),
-    ],
-)
-def test_what_cannot_be_read_is_not_called_damaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, kind: type[Exception], said: str
-) -> None:
-    def fail(*args: object, **kwargs: object) -> None:
-        raise raised
-
-    saver = AtomicSaver(tmp_path, keep=2)
-    for number in (1, 2):
-        saver({"number": number}, f"checkpoint_{number}.pt")
-    with monkeypatch.context() as patch:
-        if isinstance(raised, RuntimeError):
-            patch.setattr(torch, "load", fail)
-        else:
-            patch.setattr(checkpoints.zipfile.ZipFile, "testzip", fail)
-        with pytest.raises(kind, match=said):
-            find_newest(tmp_path, set_aside=True)
-    assert len(saved(tmp_path)) == 2
-
-
-@pytest.mark.parametrize("mapped", [True, False])
-def test_a_checked_checkpoint_is_loaded_again(tmp_path: Path, mapped: bool) -> None:
-    AtomicSaver(tmp_path, keep=1)({"weight": torch.arange(3.0)}, "checkpoint_1.pt")
-    assert load(tmp_path / "checkpoint_1.pt", mapped=mapped)["weight"].tolist() == [0, 1, 2]
-    with pytest.raises(
-        CheckpointError, match=r"cannot be read \(No such file or directory\); every process needs to see"
-    ):
-        load(tmp_path / "checkpoint_2.pt", mapped=mapped)
-
-
-def test_in_the_background_later_changes_are_not_saved(tmp_path: Path) -> None:
-    weight = torch.zeros(3)
-    with AtomicSaver(tmp_path, keep=1, background=True) as saver:
-        saver({"model": {"weight": weight}, "rows": [{"top1": 0.5}]}, "checkpoint_1.pt")
-        weight += 1
-    assert saved(tmp_path) == [tmp_path / "checkpoint_1.pt"]
-    content = load_newest(tmp_path)
-    assert content is not None
-    assert content["model"]["weight"].tolist() == [0, 0, 0]
-    assert content["rows"] == [{"top1": 0.5}]
-
-
-def test_in_the_background_writes_come_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[int] = []
-    original = torch.save
-
-    def save(content: dict[str, int], file: object) -> None:
-        original(content, file)
-        written.append(content["number"])
-
-    monkeypatch.setattr(torch, "save", save)
-    with AtomicSaver(tmp_path, keep=2, background=True) as saver:
-        for number in range(1, 6):
-            saver({"number": number}, f"checkpoint_{number}.pt")
-            assert written[: number - 1] == list(range(1, number))  # the one before is done
-    assert [path.name for path in saved(tmp_path)] == ["checkpoint_5.pt", "checkpoint_4.pt"]
-
-
-def test_in_the_background_a_defect_is_not_lost(tmp_path: Path) -> None:
-    saver = AtomicSaver(tmp_path, keep=1, background=True)
-    saver({"cannot be pickled": lambda: None}, "checkpoint_1.pt")
-    with pytest.raises(Exception, match="pickle"):
-        saver.wait()
-
-
-def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint_1.pt.part").write_bytes(b"half")
-    AtomicSaver(tmp_path, keep=1)({"number": 2}, "checkpoint_2.pt")
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_2.pt"]
 
 
 @pytest.mark.parametrize("background", ["true", "false"])
@@ -306,12 +267,6 @@ def test_written_in_the_background_or_not(tmp_path: Path, monkeypatch: pytest.Mo
     assert [path.name for path in saved(tmp_path / "cut" / "run" / "checkpoints")] == ["checkpoint_5.pt"]
     adapt(0, configure(tmp_path / "cut", *overrides))
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "peace")
-
-
-def test_only_tensors_and_plain_values_are_loaded(tmp_path: Path) -> None:
-    torch.save({"path": Path("x")}, tmp_path / "checkpoint_1.pt")
-    with pytest.raises(CheckpointError, match="every checkpoint is damaged"):
-        load_newest(tmp_path)
 
 
 def test_an_exported_classifier_loads_in_timm(tmp_path: Path) -> None:
