@@ -2,8 +2,9 @@
 
     python tests/kill_and_resume.py --kills 24
 
-prints the tally and exits with 1 if anything differs. Moments are drawn in start-up, in updates, in writing checkpoints
-and results, and between tasks (where the process kills itself), and at random times (where its parent does).
+prints the tally and exits with 1 if anything differs. Moments are drawn in start-up, in making the folder and its first
+files, in updates, in writing checkpoints and results, and between tasks (where the process kills itself), and at random
+times (where its parent does).
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from ignite.engine import Engine
 from safetensors.torch import load_file
 
 from dusa_ignite import adapt as adapt_module
 from dusa_ignite import build, checkpoints, results
 from dusa_ignite.checkpoints import load_newest
 from dusa_ignite.config import Config, load_config
-from dusa_ignite.handlers import TaskResults
+from dusa_ignite.engine import batch_of
+from dusa_ignite.handlers import ClassifierExport, TaskResults
+from dusa_ignite.models import Guide
+from dusa_ignite.models.checkpoints import save_weights
 from dusa_ignite.results import TIME_COLUMNS
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +48,7 @@ OVERRIDES = [
     "export=classifier",
     "resume=auto",
 ]
-MOMENTS = ["start-up", "update", "save", "replace", "between tasks", "results", "any time"]
+MOMENTS = ["start-up", "folder", "sync", "update", "save", "replace", "between tasks", "results", "any time"]
 RUNS = list(itertools.product(("fully", "continual"), ("dusa", "source")))
 
 
@@ -78,6 +83,11 @@ def set_trap(moment: str, rng: random.Random) -> None:
     few = rng.randint(1, 6)
     if moment == "start-up":
         build.stream = kill_myself  # type: ignore[assignment]
+    elif moment == "folder":  # run_folder.create removes and touches files, whether they are there or not
+        Path.unlink = after(rng.randint(1, 24), Path.unlink)  # type: ignore[method-assign]
+        Path.touch = kill_myself  # type: ignore[assignment]
+    elif moment == "sync":  # with a new file written beside its place
+        os.fsync = after(rng.randint(1, 6), os.fsync)
     elif moment == "update":
         torch.Tensor.backward = after(few, torch.Tensor.backward)  # type: ignore[method-assign]
         build.classifier = trapped_classifier(few, build.classifier)
@@ -89,6 +99,25 @@ def set_trap(moment: str, rng: random.Random) -> None:
         TaskResults.close = after(rng.randint(1, 2), TaskResults.close)  # type: ignore[method-assign]
     elif moment == "results":
         adapt_module.write_csv = after(rng.randint(1, 2), results.write_csv)
+
+
+def export_transformer_too() -> None:
+    """At the end of a task, write the transformer's weights beside the classifier's: no checkpoint may hold them."""
+    guides: list[Guide] = []
+    make, write = build.guide, ClassifierExport.write
+
+    def guide(config: Config) -> Guide:
+        guides.append(make(config))
+        return guides[-1]
+
+    def write_both(self: ClassifierExport, engine: Engine) -> None:
+        write(self, engine)
+        if guides:
+            path = self.folder / f"{batch_of(engine)['task'].replace('/', '_')}.transformer.safetensors"
+            save_weights(dict(guides[-1].transformer.state_dict()), path)
+
+    build.guide = guide  # type: ignore[assignment]
+    ClassifierExport.write = write_both  # type: ignore[method-assign]
 
 
 def trapped_classifier(count: int, original: Callable) -> Callable:
@@ -114,6 +143,7 @@ def start(config: Config, *, moment: str = "", rng: random.Random | None = None)
     os.dup2(null, 1)
     if moment:
         set_trap(moment, draws)
+    export_transformer_too()
     try:
         adapt_module.adapt(0, config)
     except BaseException as error:  # the parent must see any failure as one
@@ -154,6 +184,10 @@ def differences(one: Path, other: Path, *, setting: str, method: str) -> list[st
         found.append("results.csv")
     if (one / "predictions.csv").read_bytes() != (other / "predictions.csv").read_bytes():
         found.append("predictions.csv")
+    files = sorted(file.name for file in (one / "export").iterdir())
+    assert len(files) == (3 if method == "source" else 6)
+    if files != sorted(file.name for file in (other / "export").iterdir()):
+        return [*found, "names of exported files"]
     for file in sorted((one / "export").iterdir()):
         a, b = load_file(file), load_file(other / "export" / file.name)
         if a.keys() != b.keys() or not all(torch.equal(a[name], b[name]) for name in a):
