@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from ignite.handlers.checkpoint import BaseSaveHandler, Checkpoint
 
+from dusa_ignite.checkpoints import AtomicSaver
 from dusa_ignite.distributed import global_sum
 from dusa_ignite.engine import TaskEvents, batch_of
 
@@ -104,7 +106,15 @@ class RunCheckpoint:
         if stopping or task_ends or global_sum(float(due)):
             self.save(engine, light=task_ends and self.resets)
         if stopping:
-            raise Interrupted(f"stopped by a signal after update {engine.state.iteration}")
+            raise Interrupted(f"stopped by a signal after update {engine.state.iteration}{self._shortfall(engine)}")
+
+    def _shortfall(self, engine: Engine) -> str:
+        """What to add where that update could not be saved (a full disk, say), which has been warned of."""
+        if not isinstance(self.saver, AtomicSaver) or idist.get_rank() > 0:
+            return ""
+        newest = self.saver.newest()
+        saved = newest == f"checkpoint_{engine.state.iteration}.pt"
+        return "" if saved else f", which is not saved; the newest checkpoint is {newest}"
 
     def save(self, engine: Engine, *, light: bool = False) -> None:
         """Save now; ``light`` leaves out what the next task's reset restores."""

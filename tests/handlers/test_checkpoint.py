@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ignite.engine import Engine, Events
 from ignite.handlers.checkpoint import BaseSaveHandler
 
+from dusa_ignite import checkpoints
+from dusa_ignite.checkpoints import AtomicSaver
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
 from dusa_ignite.handlers import RunCheckpoint, checkpoint
 from dusa_ignite.handlers.checkpoint import Interrupted
@@ -127,3 +130,23 @@ def test_a_second_signal_ends_at_once_unless_it_is_the_same_request(
     _, status = os.waitpid(child, 0)
     assert (os.WTERMSIG(status) if os.WIFSIGNALED(status) else None) == ended_by
     assert ended_by or os.WEXITSTATUS(status) == 3
+
+
+def test_a_stop_that_could_not_be_saved_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_adaptation_engine(lambda engine, batch: {})
+    saver = AtomicSaver(tmp_path, keep=1)
+    RunCheckpoint(saver, stateful={}, progress={"results": Thing()}, resets=True).attach(engine)
+
+    @engine.on(TaskEvents.TASK_STARTED)
+    def stop(engine: Engine) -> None:
+        if engine.state.task == "snow":  # type: ignore[attr-defined]
+            monkeypatch.setattr(checkpoints.torch, "save", full)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(
+        Interrupted, match=r"after update 4, which is not saved; the newest checkpoint is checkpoint_3\.pt$"
+    ):
+        engine.run(BATCHES, max_epochs=1)
