@@ -74,23 +74,25 @@ def guided_update(
         draws = draw(sample_generators(seed, batch["task"], batch["index"]))
         count = len(batch["index"])
         total = global_sum(count)
+        rounds = len(list(chunks(count, micro_batch_size)))
+        idle_rounds = int(global_max(rounds)) - rounds if guide.is_sharded else 0
         loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         all_logits = [torch.empty(0, classifier.num_classes, dtype=dtype, device=device)]
         all_numbers = [torch.empty(0, num_columns, dtype=dtype, device=device)]
-        for outer in image_parts(classifier, count, micro_batch_size=micro_batch_size):
-            own = Pass(classifier, images[outer], micro_batch_size=micro_batch_size)
-            for inner in chunks(len(own.logits), micro_batch_size):
-                part = slice(outer.start + inner.start, outer.start + inner.stop)
-                loss, numbers = objective(images[part], own.logits[inner], draws[part])
-                share = loss * (len(numbers) / total)  # of the mean over the global batch
-                scaler.scale(share).backward()
-                loss_sum += share.detach()
-                all_numbers.append(numbers)
-            own.backward()
-            all_logits.append(own.logits.detach())
-        if guide.is_sharded:
-            for _ in range(int(global_max(len(all_numbers))) - len(all_numbers)):
-                idle(objective, all_logits[0], draw([torch.Generator()]))
+        with guide.weights_cast_once(device):
+            for outer in image_parts(classifier, count, micro_batch_size=micro_batch_size):
+                own = Pass(classifier, images[outer], micro_batch_size=micro_batch_size)
+                for inner in chunks(len(own.logits), micro_batch_size):
+                    part = slice(outer.start + inner.start, outer.start + inner.stop)
+                    loss, numbers = objective(images[part], own.logits[inner], draws[part])
+                    share = loss * (len(numbers) / total)  # of the mean over the global batch
+                    scaler.scale(share).backward()
+                    loss_sum += share.detach()
+                    all_numbers.append(numbers)
+                own.backward()
+                all_logits.append(own.logits.detach())
+        for _ in range(idle_rounds):
+            idle(objective, all_logits[0], draw([torch.Generator()]))
 
         all_reduce_gradients(parameters)
         loss_value = global_sum(loss_sum.item()) if total else math.nan

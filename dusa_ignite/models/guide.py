@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from diffusers import AutoencoderKL
@@ -101,5 +101,20 @@ class Guide(nn.Module):
         table = self.transformer.y_embedder.embedding_table.weight  # type: ignore[union-attr]
         return (table.full_tensor() if isinstance(table, DTensor) else table)[:-1]  # type: ignore[index]
 
+    def weights_cast_once(self, device: torch.device) -> AbstractContextManager:
+        """Within this context a weight that autocast brings to half precision stays cast; it must not change meanwhile.
+
+        Those of a sharded transformer are cast in every pass all the same: their gradients are collected as soon as a
+        block's backward pass ends, and a cast from an earlier pass would come too late.
+        """
+        if self.is_sharded:
+            return nullcontext()
+        return torch.autocast(device.type, enabled=False)  # the outermost context owns the casts of those within
+
     def _autocast(self, device: torch.device) -> AbstractContextManager:
-        return torch.autocast(device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None)
+        return torch.autocast(
+            device.type,
+            dtype=self.autocast_dtype,
+            enabled=self.autocast_dtype is not None,
+            cache_enabled=torch.is_grad_enabled(),  # a weight that was cast without a graph is of no use with one
+        )

@@ -10,8 +10,10 @@ import pytest
 import torch
 from ignite.engine import Engine
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dusa_ignite.methods.dusa import dusa
+from dusa_ignite.methods.dusa_u import dusa_u
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer
 from dusa_ignite.models.classifier import norm_parameters
 from dusa_ignite.models.paths import PATHS
@@ -86,8 +88,10 @@ class Setup:
         ]
         self.optimizer = torch.optim.Adam([group for group in groups if group["params"]])
 
-    def update(self, batch: dict[str, Any], *, micro_batch_size: int = 8, **kwargs: Any) -> dict[str, Any]:
-        step = dusa(
+    def update(
+        self, batch: dict[str, Any], *, micro_batch_size: int = 8, factory: Any = dusa, **kwargs: Any
+    ) -> dict[str, Any]:
+        step = factory(
             classifier=self.classifier,
             guide=self.guide,
             optimizer=self.optimizer,
@@ -296,6 +300,33 @@ def test_float16_overflow_skips_the_update_and_lowers_the_scale() -> None:
     assert setup.update(make_batch(4), scaler=scaler)["diagnostics"]["skipped_update"] == 0
     assert scaler.get_scale() == 2**10
     assert changed(before, setup.state())
+
+
+class Casts(TorchDispatchMode):
+    """Counts how often a tensor is brought to bfloat16."""
+
+    def __init__(self, shape: torch.Size) -> None:
+        super().__init__()
+        self.shape, self.count = shape, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func.name() == "aten::_to_copy" and output.dtype == torch.bfloat16 and output.shape == self.shape:
+            self.count += 1
+        return output
+
+
+@pytest.mark.parametrize(("factory", "expected"), [(dusa, 1), (dusa_u, 1 + 3)])  # in dusa_u, 3 passes have no graph
+def test_weights_are_cast_once_for_all_micro_batches(factory: Any, expected: int) -> None:
+    setup = Setup(Toy(), make_guide(autocast_dtype=torch.bfloat16))
+    before = setup.state()
+    with Casts(setup.guide.transformer.blocks[0].attn.qkv.weight.shape) as casts:  # type: ignore[union-attr, index]
+        setup.update(make_batch(6), micro_batch_size=2, factory=factory)
+    assert casts.count == expected
+    assert "guide.transformer.blocks.0.attn.qkv.weight" in changed(before, setup.state())
+    with Casts(casts.shape) as casts:
+        setup.update(make_batch(6), micro_batch_size=2, factory=factory)
+    assert casts.count == expected  # after the step they are others
 
 
 def test_a_scaled_loss_makes_the_same_update() -> None:

@@ -1,0 +1,90 @@
+"""A transformer spread over two processes: they keep pace whatever their shares, and make the updates of one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import method_toys as toys
+import pytest
+import torch
+from toys import SEED, toy_classifier, toy_guide
+
+from dusa_ignite.methods.diffusion_tta import diffusion_tta
+from dusa_ignite.methods.dusa import dusa
+from dusa_ignite.methods.dusa_u import dusa_u
+from dusa_ignite.models.times import uniform
+from dusa_ignite.sharding import ShardedModel, shard
+
+METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "dusa": (dusa, {"num_top": 2, "num_random": 1}),
+    "dusa_u": (dusa_u, {"num_top": 2, "num_random": 1}),
+    "diffusion_tta": (diffusion_tta, {"num_samples": 2}),
+}
+BATCHES = [("fog", 0, 5), ("fog", 5, 4), ("snow", 0, 1)]  # micro-batches: 3 and 2, 2 and 2, 1 and none
+
+
+def adapt() -> dict[str, Any]:
+    """Every method on batches of 5, 4 and 1 images, one at a time."""
+    found = {}
+    for name, (factory, options) in METHODS.items():
+        classifier, guide = toy_classifier().double(), toy_guide().double()
+        if idist.get_world_size() > 1:
+            shard(guide.transformer, world_size=idist.get_world_size(), device=torch.device("cpu"))
+        learning = [[p for p in model.parameters() if p.requires_grad] for model in (classifier, guide.transformer)]
+        update = factory(
+            classifier=classifier,
+            guide=guide,
+            optimizer=torch.optim.SGD([{"params": group} for group in learning], lr=0.01, momentum=0.9),
+            seed=SEED,
+            time=uniform(t_min=0.2, t_max=0.8),
+            micro_batch_size=1,
+            **options,
+        )
+        outputs = [update(None, toys.make_batch(*batch)) for batch in BATCHES]
+        models = {"classifier": classifier, "transformer": ShardedModel(guide.transformer)}
+        found[name] = {"log": outputs, "state": {key: model.state_dict() for key, model in models.items()}}
+    return found
+
+
+def worker(local_rank: int, folder: Path) -> None:
+    """What every process does; writes its results to a file of its own."""
+    torch.set_num_threads(1)
+    torch.save(adapt(), folder / f"{idist.get_rank()}.pt")
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two processes found; one that waits in vain for the other is an error after a while."""
+    folder = tmp_path_factory.mktemp("ranks")
+    spawn: dict[str, Any] = {
+        "nproc_per_node": 2,
+        "init_method": f"file://{folder / 'rendezvous'}",
+        "timeout": timedelta(seconds=60),
+    }
+    with idist.Parallel(backend="gloo", **spawn) as parallel:
+        parallel.run(worker, folder)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def single() -> dict[str, Any]:
+    """The same in this process alone."""
+    torch.set_num_threads(1)
+    return adapt()
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("name", METHODS)
+def test_updates_are_those_of_one_process(name: str, processes: list[dict[str, Any]], single: dict[str, Any]) -> None:
+    first, second = (found[name] for found in processes)
+    expected = single[name]
+    toys.assert_close(first["state"], expected["state"])  # gathered in the first process
+    toys.assert_close(second["state"]["classifier"], expected["state"]["classifier"])
+    for ours, other, output in zip(first["log"], second["log"], expected["log"], strict=True):
+        toys.assert_close(torch.cat([ours["y_pred"], other["y_pred"]]), output["y_pred"])
+        for share in (ours, other):
+            assert share["loss"] == pytest.approx(output["loss"], abs=1e-10)
+            assert share["diagnostics"] == pytest.approx(output["diagnostics"], abs=1e-10)
