@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ import method_toys as toys
 import pytest
 import torch
 from timm.layers import BatchNormAct2d
+from torch import nn
 from toys import CLASSES, SEED, SIDE, through_a_file, toy_classifier
 
 from dusa_ignite.handlers import TaskReset
@@ -16,6 +18,7 @@ from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.memory_bank import MemoryBank
 from dusa_ignite.methods.robust_norm import RobustNorm
 from dusa_ignite.methods.rotta import RottaMemory, rotta
+from dusa_ignite.models import Classifier
 from dusa_ignite.random import derive_seed
 
 OPTIONS: dict[str, Any] = {"memory_size": 6, "update_every": 4, "nu": 0.2}
@@ -96,9 +99,39 @@ def test_statistics_are_mixed_and_stored() -> None:
 # Updates
 
 
-def test_two_updates_in_plain_torch() -> None:
-    run = make().meet(toys.CONTINUAL[:2])  # updates after the 4th and the 8th image
-    student, teacher, bank, velocity, seen = toy_classifier().double(), toy_classifier().double(), MemoryBank(), {}, 0
+class MixedNorm(nn.BatchNorm2d):
+    """BatchNorm whose statistics are 0.7 of the stored and 0.3 of the batch's where ``mixing``, and what they were."""
+
+    mixing = False
+    mixed: tuple[torch.Tensor, torch.Tensor]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.mixing:
+            return super().forward(x)
+        mean = 0.7 * self.running_mean + 0.3 * x.mean(dim=(0, 2, 3))
+        variance = 0.7 * self.running_var + 0.3 * x.var(dim=(0, 2, 3), correction=0)
+        self.mixed = mean.detach(), variance.detach()
+        x = (x - mean[:, None, None]) / (variance[:, None, None] + self.eps).sqrt()
+        return x * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def plain_copy(classifier: Classifier) -> tuple[Classifier, list[MixedNorm]]:
+    """The same classifier, and its BatchNorm layers."""
+    classifier = copy.deepcopy(classifier)
+    norms: list[Any] = [module for module in classifier.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.__class__ = MixedNorm
+    return classifier, norms
+
+
+@pytest.mark.parametrize(("variant", "layers"), [(make, 0), (make_with_batch_norm, 15)])
+def test_two_updates_in_plain_torch(variant: Any, layers: int) -> None:
+    run = variant()
+    (student, norms), (teacher, teacher_norms) = plain_copy(run.classifier), plain_copy(run.classifier)
+    norms = norms + teacher_norms
+    assert len(norms) == 2 * layers
+    run.meet(toys.CONTINUAL[:2])  # updates after the 4th and the 8th image
+    bank, velocity, seen = MemoryBank(), {}, 0
     for step, output in zip(toys.CONTINUAL[:2], run.log, strict=True):
         pixels = toys.make_batch(*step)["images"]
         with torch.no_grad():
@@ -112,6 +145,8 @@ def test_two_updates_in_plain_torch() -> None:
                 continue
             images = torch.stack(bank.images).double() / 255
             own = [torch.Generator().manual_seed(derive_seed(SEED, "fog", "rotta", seen, i)) for i in range(len(bank))]
+            for norm in norms:
+                norm.mixing = True
             with torch.no_grad():
                 target = teacher(images).softmax(1)
             age = torch.tensor(bank.ages).double() / 6
@@ -125,6 +160,9 @@ def test_two_updates_in_plain_torch() -> None:
                     p -= toys.LR * velocity[name]
                     average = teacher.get_parameter(name)
                     average.copy_(0.8 * average + 0.2 * p)
+                for norm in norms:
+                    norm.running_mean, norm.running_var = norm.mixed
+                    norm.mixing = False
             losses.append(loss.item())
         toys.assert_close(output["y_pred"], z)
         assert [output["loss"]] == pytest.approx(losses, abs=1e-10)
