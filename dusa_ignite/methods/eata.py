@@ -123,7 +123,17 @@ def eata(
 
 @torch.no_grad()
 def backpropagate_drift(classifier: Classifier, fisher: Fisher, *, beta: float) -> float:
-    """beta sum_k F_k (theta_k - theta_k source)^2, whose gradient is added to that of the parameters."""
+    """EATA's penalty on drift from the source, beta sum_k F_k (theta_k - theta_k source)^2.
+
+    Args:
+        classifier: the gradient is added to that of its parameters, which may have none yet. It is the same in all
+            processes, so it is to be added after theirs have been summed.
+        fisher: of :func:`fisher_information`.
+        beta: >= 0.
+
+    Returns:
+        The penalty, >= 0.
+    """
     named = dict(classifier.named_parameters())
     value = torch.zeros((), dtype=torch.float64, device=next(classifier.parameters()).device)
     for name, (information, source) in fisher.items():

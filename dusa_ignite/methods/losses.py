@@ -19,10 +19,21 @@ def image_losses(
     c: float = 1e-3,
     cosine_weight: float = 0.0,
 ) -> torch.Tensor:
-    """(B,) losses between predictions and targets (B, ...).
+    """Losses between predictions and targets, image by image.
 
-    With e the mean squared error of an image: ``mse`` is e, ``norm_l2`` is e / (e + c)^p, the denominator taken as a
-    constant. ``cosine_weight`` adds that many times 1 - cosine similarity of the flattened arrays.
+    With e the mean squared error of an image: ``mse`` is e, as in the paper; ``norm_l2`` is e / (e + c)^p, the
+    denominator taken as a constant: the adaptively weighted loss of MeanFlow (Geng et al. 2025, arXiv 2505.13447), with
+    a mean in the place of its sum.
+
+    Args:
+        prediction, target: (B, ...); the gradient reaches the prediction.
+        distance: ``mse`` or ``norm_l2``.
+        p: power of ``norm_l2``, >= 0; 0 is ``mse``, 1 has the gradient of log(e + c).
+        c: offset of ``norm_l2``, > 0, in the unit of e; keeps small errors from weighing without bound.
+        cosine_weight: of 1 - cosine similarity of the flattened arrays, which is added, >= 0.
+
+    Returns:
+        (B,), >= 0.
 
     Raises:
         ValueError: unknown distance.

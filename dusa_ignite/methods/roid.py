@@ -154,7 +154,16 @@ def roid(
 
 @torch.no_grad()
 def image_weights(logits: torch.Tensor, mean_prediction: torch.Tensor, *, temperature: float) -> torch.Tensor:
-    """(B,) weights of a batch's images from their logits (B, C) and the moving mean prediction (C,)."""
+    """How much each image of a batch counts, by its certainty and by its diversity.
+
+    Args:
+        logits: (B, C) of the whole global batch, over which diversity and certainty are stretched; B may be 0.
+        mean_prediction: (C,) moving mean of predictions, probabilities.
+        temperature: > 0; smaller makes the weights differ more.
+
+    Returns:
+        (B,): 0 where an image is less diverse than the batch is on average, else in [1, exp(1 / temperature)].
+    """
     if len(logits) == 0:
         return logits.new_empty(0)
     log_p = logits.log_softmax(dim=1)
@@ -165,14 +174,18 @@ def image_weights(logits: torch.Tensor, mean_prediction: torch.Tensor, *, temper
 
 
 def _stretch(values: torch.Tensor) -> torch.Tensor:
-    """To [0, 1]; all 0 where they are equal."""
+    """Values (B,), B >= 1, moved and scaled so that the lowest is 0 and the highest 1; all 0 where they are equal."""
     low, high = values.aminmax()
     return (values - low) / (high - low) if high > low else torch.zeros_like(values)
 
 
 def soft_likelihood_ratio(logits: torch.Tensor, *, clip: float) -> torch.Tensor:
-    """(B,) -sum_c p_c log(p_c / (1 - p_c)), with p = softmax(logits) and p_c at most ``clip``, where no gradient
-    passes."""
+    """(B,) -sum_c p_c log(p_c / (1 - p_c)) of logits (B, C), p their softmax.
+
+    Args:
+        logits: (B, C).
+        clip: largest p_c, in (0, 1); beyond it no gradient passes.
+    """
     log_p = logits.log_softmax(dim=1).clamp(max=math.log(clip))
     log_rest = torch.log1p(-log_p.exp())
     return -(log_p.exp() * (log_p - log_rest)).sum(dim=1)

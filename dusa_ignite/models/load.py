@@ -46,11 +46,14 @@ def load_transformer(
         checkpoint: a ``.pt`` / ``.pth`` / ``.safetensors`` file, ``hub:<repo>:<file>``, ``embedded`` (the weights for
             digits in the package), or ``random`` (no weights).
         family: ``repa``, ``sit`` or ``dit``.
-        num_classes: classes, without the unconditional one.
+        num_classes: classes, without the unconditional one, >= 1.
         latent_size: side of the input, in latents (image side / 8) or, in pixel space, pixels.
-        variant: ``SiT-XL/2`` and the like; or give ``patch_size``, ``hidden_size``, ``depth`` and ``num_heads``, which
-            also override a variant's.
+        variant: ``SiT-XL/2`` and the like; or give the four sizes below, which also override a variant's.
         in_channels: 4 for latents, 3 for pixels.
+        patch_size: side of a token's patch, in latents or pixels, >= 1; divides ``latent_size``.
+        hidden_size: channels of a token, >= 4; a multiple of 4 and of ``num_heads``.
+        depth: blocks, >= 1.
+        num_heads: attention heads of a block, >= 1.
 
     Returns:
         The model in eval mode, in float32, all but ``y_embedder`` and ``pos_embed`` trainable.

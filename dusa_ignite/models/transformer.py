@@ -85,7 +85,10 @@ class DiffusionTransformer(nn.Module):
     Args:
         latent_size: side of the square input, in latent (or pixel) units.
         in_channels: channels C of the input; as many are returned.
-        patch_size, hidden_size, depth, num_heads: the network's size.
+        patch_size: side of a token's patch, in the same units; divides ``latent_size``.
+        hidden_size: channels of a token; a multiple of 4 and of ``num_heads``.
+        depth: blocks.
+        num_heads: attention heads of a block.
         num_classes: classes, without the unconditional one.
         learn_sigma: whether the final layer also holds C variance channels, which the output drops.
     """
