@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dusa_ignite.config import Config, load_config
+from dusa_ignite.config import Config, load_config, method_names
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.methods import METHODS
 
@@ -58,6 +58,8 @@ def test_overrides_come_after_presets(tmp_path: Path) -> None:
     ("preset", "message"),
     [
         ("tnet: {}", "presets.tnet: there is no such method"),
+        ("tnet: {method: {name: tnt}}", "presets.tnet: there is no such method"),
+        ("source: {method: {name: dusa}}", "presets.source.method.name: 'dusa' is not allowed here"),
         ("source: 3", "presets.source: write a mapping"),
         ("source: {seed: {a: 1}}", "presets.source.seed.a=1: seed: "),
         ("source: {optimizer: {lr: fast}}", "presets.source.optimizer.lr=fast: optimizer.lr"),
@@ -68,6 +70,55 @@ def test_errors_name_the_preset(tmp_path: Path, preset: str, message: str) -> No
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text, "method.name=source")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("choice", ["method.name=few", "method={name: few, num_random: 1}"])
+def test_a_preset_by_another_name_is_a_variant_of_its_method(tmp_path: Path, choice: str) -> None:
+    text = FILE + "  few: {method: {name: dusa, num_top: 2}, optimizer: {lr: 0.5}}\n"
+    config = load(tmp_path, text, choice)
+    options = config.method.model_dump()
+    whole_section = "{" in choice  # replaces the preset's, as it does the file's
+    assert (options["name"], options["num_top"]) == ("dusa", 4 if whole_section else 2)
+    assert options["num_random"] == (1 if whole_section else 2)
+    assert config.optimizer.lr == 0.5
+    assert load(tmp_path, text).method.model_dump()["num_top"] == 3
+    assert load(tmp_path, text.replace("name: dusa, num_top: 3", "name: few, num_top: 1")).optimizer.lr == 0.5
+    assert method_names(tmp_path / "x.yaml")["few"] == "dusa"
+
+
+def test_a_variant_keeps_the_options_of_the_files_own_method(tmp_path: Path) -> None:
+    text = FILE + "  frozen: {method: {name: dusa}, transformer: {trainable: false}}\n"
+    config = load(tmp_path, text, "method.name=frozen")
+    assert config.method.model_dump()["num_top"] == 3
+    assert config.transformer is not None
+    assert not config.transformer.trainable
+
+
+def test_variants_are_offered(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"method\.name: 'dusaa' is not allowed; allowed: dusa \| .* \| lame \| few$"):
+        load(tmp_path, FILE + "  few: {method: {name: dusa}}\n", "method.name=dusaa")
+
+
+def test_wrong_variants_are_shown_before_they_are_chosen(tmp_path: Path) -> None:
+    text = FILE + "  few: {method: {name: dusa, num_tpo: 2}}\n"
+    with pytest.raises(ConfigError, match=r"presets\.few\.method\.num_tpo=2: method\.num_tpo: unknown key"):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize("file", ["digits", "convnext_dit"])
+def test_ablations_of_dusa(file: str) -> None:
+    path = ROOT / "configs" / f"{file}.yaml"
+    plain = load_config(path).model_dump()
+    changes = {
+        "dusa_frozen": ("transformer", {"trainable": False}),
+        "dusa_raw_logits": ("method", {"normalise_logits": False}),
+        "dusa_4_0": ("method", {"num_random": 0}),
+        "dusa_6_0": ("method", {"num_top": 6, "num_random": 0}),
+        "dusa_4_2_uniform": ("method", {"candidate_draw": "uniform"}),
+    }
+    for name, (section, change) in changes.items():
+        changed = load_config(path, [f"method.name={name}"]).model_dump()
+        assert changed == {**plain, section: plain[section] | change}
 
 
 def test_a_preset_that_is_not_chosen_is_checked_too(tmp_path: Path) -> None:

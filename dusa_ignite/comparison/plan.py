@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dusa_ignite import run_folder
-from dusa_ignite.config import Config, load_config
-from dusa_ignite.config.fields import choices, nearest
+from dusa_ignite.config import Config, load_config, method_names
+from dusa_ignite.config.fields import nearest
 from dusa_ignite.errors import ConfigError
 
 SOURCE = "source"
@@ -62,8 +62,8 @@ def make_plan(
 
     Args:
         path: a config file.
-        methods: names separated by commas, or ``label=name`` for a second row of the same method. Source is put in
-            front if missing: the collapse flags need it.
+        methods: names separated by commas, also of the file's variants, or ``label=name`` for a second row of one.
+            Source is put in front if missing: the collapse flags need it.
         seeds: integers separated by commas.
         reference: label that the others are compared with; ``None`` = dusa if there, else the last one.
         overrides: ``section.key=value`` each, for every run.
@@ -74,7 +74,7 @@ def make_plan(
     Raises:
         ConfigError: a name, seed or override is wrong, or a folder holds a run with another config.
     """
-    entries = parse_methods(methods)
+    entries = parse_methods(methods, known=method_names(path))
     labels = [entry.label for entry in entries]
     numbers = parse_seeds(seeds)
     own = split_own(own_overrides, labels)
@@ -107,13 +107,16 @@ def make_plan(
     return Plan(Path(output), reference, runs)
 
 
-def parse_methods(text: str) -> list[Entry]:
+def parse_methods(text: str, *, known: Mapping[str, str]) -> list[Entry]:
     """``source,dusa,frozen=dusa`` taken apart, with Source in front where it is missing.
+
+    Args:
+        text: what was typed.
+        known: what ``method.name`` can be, of :func:`dusa_ignite.config.method_names`.
 
     Raises:
         ConfigError: a name is no method, or a label is used twice or cannot be one.
     """
-    known = choices(Config.model_fields["method"])
     entries: list[Entry] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         label, equals, method = (piece.strip() for piece in part.partition("="))

@@ -12,7 +12,7 @@ from dusa_ignite.config.agreement import Problem, contradictions
 from dusa_ignite.config.errors import look_up, problems_of
 from dusa_ignite.config.fields import choices, default_choice
 from dusa_ignite.config.overrides import Override, apply_overrides, origin, parse_overrides
-from dusa_ignite.config.presets import chosen_method, take_presets
+from dusa_ignite.config.presets import chosen_method, replace_variants, take_presets
 from dusa_ignite.config.schema import Config
 from dusa_ignite.config.yaml_file import read_mapping
 from dusa_ignite.errors import ConfigError
@@ -41,12 +41,18 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, schema: type
     content = read_mapping(path)
     typed, lines = parse_overrides(overrides)
     preset: list[Override] = []
+    variants: list[str] = []
     if "method" in schema.model_fields:
         presets, problems = take_presets(content, methods=list(choices(schema.model_fields["method"])))
         lines += [f"{path}: {problem}" for problem in problems]
-        preset = presets.pop(chosen_method(content, typed) or "", [])
-        for other in presets.values():  # wrong ones are shown before they are chosen
-            lines += _preset_problems(other, typed, content, schema, path)
+        chosen = chosen_method(content, typed)
+        variants = [name for name, other in presets.items() if name != other.method]
+        typed = replace_variants(content, typed, presets)
+        for name, other in presets.items():
+            if name == chosen:
+                preset = other.overrides
+            else:  # wrong ones are shown before they are chosen
+                lines += _preset_problems(other.overrides, typed, content, schema, path)
         lines += _blocked_lines(apply_overrides(content, preset, schema=schema), path)
     blocked = apply_overrides(content, typed, schema=schema)
     applied = [override for override in typed if override not in [one for one, _ in blocked]]
@@ -54,11 +60,24 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, schema: type
     wrong = {problem.keys[0] for problem in problems_found}
     lines += [f"override {override.text!r}: {key} is not a section" for override, key in blocked if key not in wrong]
     for problem in problems_found:
+        if problem.keys == ("method.name",) and variants:
+            problem = problem._replace(text=f"{problem.text} | {' | '.join(variants)}")
         override = origin(problem.keys, applied, content=content)
         lines.append(_line(problem, override or origin(problem.keys, preset, content=content), path))
     if config is None or lines:
         raise ConfigError("\n".join(lines))
     return config
+
+
+def method_names(path: str | Path) -> dict[str, str]:
+    """What ``method.name`` can be with a file, and the method that is meant: the methods, and the file's variants.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    methods = choices(Config.model_fields["method"])
+    presets, _ = take_presets(read_mapping(path), methods=list(methods))
+    return {method: method for method in methods} | {name: preset.method for name, preset in presets.items()}
 
 
 def _validate(content: dict[str, Any], schema: type[Schema]) -> tuple[Schema | None, list[Problem]]:

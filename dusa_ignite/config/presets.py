@@ -4,18 +4,30 @@
       tent: {classifier: {trainable: norm}, optimizer: {name: sgd, lr: 1.0e-3}}
 
 When ``method.name=tent`` is chosen, by the file or by an override, the preset changes the rest of the file like
-overrides typed before all others. So one file holds a model's published settings for every method.
+overrides typed before all others. So one file holds a model's published settings for every method. A preset by another
+name is a variant of the method that it names, chosen in the same way, ``method.name=dusa_frozen``:
+
+    presets:
+      dusa_frozen: {method: {name: dusa}, transformer: {trainable: false}}
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from dusa_ignite.config.errors import look_up
 from dusa_ignite.config.overrides import Override
 
 
-def take_presets(content: dict[str, Any], *, methods: Sequence[str]) -> tuple[dict[str, list[Override]], list[str]]:
+class Preset(NamedTuple):
+    """One entry of the section: the method it is for, and what it changes."""
+
+    method: str
+    overrides: list[Override]
+
+
+def take_presets(content: dict[str, Any], *, methods: Sequence[str]) -> tuple[dict[str, Preset], list[str]]:
     """Remove the section from a file's content.
 
     Args:
@@ -23,7 +35,7 @@ def take_presets(content: dict[str, Any], *, methods: Sequence[str]) -> tuple[di
         methods: that there are.
 
     Returns:
-        Every method's preset as overrides, and a line for each preset that is for no method or is no mapping.
+        The presets by name, and a line for each that is for no method or is no mapping.
     """
     presets = content.pop("presets", None) or {}
     example = "write a mapping of methods to sections, such as tent: {optimizer: {lr: 1.0e-3}}"
@@ -31,13 +43,21 @@ def take_presets(content: dict[str, Any], *, methods: Sequence[str]) -> tuple[di
         return {}, [f"presets: {example}"]
     found, problems = {}, []
     for name, preset in presets.items():
-        if name not in methods:
-            problems.append(f"presets.{name}: there is no such method; there are {', '.join(methods)}")
-        elif not isinstance(preset, dict):
+        if not isinstance(preset, dict):
             problems.append(f"presets.{name}: {example}")
+            continue
+        method = look_up(preset, ["method", "name"])
+        if name in methods and method not in (None, name):
+            problems.append(f"presets.{name}.method.name: {method!r} is not allowed here; a variant has another name")
+        elif name not in methods and method not in methods:
+            problems.append(
+                f"presets.{name}: there is no such method; there are {', '.join(methods)}; "
+                "a variant says of which: {method: {name: dusa}}"
+            )
         else:
-            choice = Override(f"presets.{name}", ("method", "name"), name)
-            found[name] = [choice, *_flat(preset, keys=(), text=f"presets.{name}")]
+            method = name if name in methods else method
+            choice = Override(f"presets.{name}", ("method", "name"), method)
+            found[name] = Preset(method, [choice, *_flat(preset, keys=(), text=f"presets.{name}")])
     return found, problems
 
 
@@ -51,6 +71,26 @@ def chosen_method(content: dict[str, Any], typed: Sequence[Override]) -> str | N
         elif override.keys == ("method",) and isinstance(override.value, dict):
             chosen = override.value.get("name", chosen)
     return chosen if isinstance(chosen, str) else None
+
+
+def replace_variants(
+    content: dict[str, Any], typed: Sequence[Override], presets: Mapping[str, Preset]
+) -> list[Override]:
+    """Put the method in the place of a variant's name, in a file's content and in overrides; returns the latter."""
+
+    def named(name: Any) -> Any:
+        return presets[name].method if isinstance(name, str) and name in presets else name
+
+    def section(value: Any) -> Any:
+        return {**value, "name": named(value["name"])} if isinstance(value, dict) and "name" in value else value
+
+    if "method" in content:
+        content["method"] = section(content["method"])
+    replace = {("method", "name"): named, ("method",): section}
+    return [
+        override._replace(value=replace[override.keys](override.value)) if override.keys in replace else override
+        for override in typed
+    ]
 
 
 def _flat(preset: dict[str, Any], *, keys: tuple[str, ...], text: str) -> Iterator[Override]:

@@ -9,7 +9,10 @@ import pytest
 from written_runs import DIGITS, write_run
 
 from dusa_ignite.comparison.plan import Entry, Plan, make_plan, parse_methods, parse_seeds
+from dusa_ignite.config import method_names
 from dusa_ignite.errors import ConfigError
+
+KNOWN = method_names(DIGITS)
 
 
 def plan(**options: Any) -> Plan:
@@ -39,9 +42,23 @@ def test_options_of_one_method() -> None:
     assert made.reference == "wide"
 
 
+def test_variants_of_the_file_are_methods_here() -> None:
+    made = plan(methods="dusa,dusa_frozen,small=dusa_4_0", own_overrides=["dusa_frozen:method.num_top=3"])
+    runs = {run.label: run.config for run in made.runs}
+    assert list(runs) == ["source", "dusa", "dusa_frozen", "small"]
+    for label, trainable, num_top, num_random in (("dusa_frozen", False, 3, 2), ("small", True, 4, 0)):
+        method, transformer = runs[label].method.model_dump(), runs[label].transformer
+        assert (method["name"], method["num_top"], method["num_random"]) == ("dusa", num_top, num_random)
+        assert transformer is not None
+        assert transformer.trainable is trainable
+    with pytest.raises(ConfigError, match="dusa_frozen is a method itself; choose another label"):
+        plan(methods="dusa_frozen=dusa")
+
+
 def test_source_is_always_there() -> None:
-    assert parse_methods("dusa, x=dusa,") == [Entry("source", "source"), Entry("dusa", "dusa"), Entry("x", "dusa")]
-    assert parse_methods("dusa,plain=source") == [Entry("dusa", "dusa"), Entry("plain", "source")]
+    source = Entry("source", "source")
+    assert parse_methods("dusa, x=dusa,", known=KNOWN) == [source, Entry("dusa", "dusa"), Entry("x", "dusa")]
+    assert parse_methods("dusa,plain=source", known=KNOWN) == [Entry("dusa", "dusa"), Entry("plain", "source")]
     assert plan(methods="source").reference == "source"
 
 
@@ -57,7 +74,7 @@ def test_source_is_always_there() -> None:
 )
 def test_wrong_methods(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        parse_methods(text)
+        parse_methods(text, known=KNOWN)
 
 
 def test_seeds() -> None:
