@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dusa_ignite.comparison.finished import read_run
-from dusa_ignite.comparison.plan import SOURCE, Plan, make_plan, parse_methods
+from dusa_ignite.comparison.plan import SOURCE, Plan, make_plan, parse_methods, split_own
 from dusa_ignite.comparison.statistics import mean_and_std
 from dusa_ignite.comparison.tables import console_table, markdown_table
+from dusa_ignite.config import method_names
 from dusa_ignite.errors import ConfigError, DataError
 from dusa_ignite.run_folder import is_finished
 
@@ -56,17 +57,16 @@ def plan_tuning(
         ConfigError: something given is wrong, or a folder holds a run with another config.
     """
     key, values = parse_grid(grid)
-    entries = [entry for entry in parse_methods(methods) if entry.method != SOURCE]
+    entries = [entry for entry in parse_methods(methods, known=method_names(path)) if entry.method != SOURCE]
+    if not entries:
+        raise ConfigError(f"--methods {methods}: Source adapts nothing; name methods that have something to choose")
     trials = {entry.label: [f"{entry.label}-{value}" for value in values] for entry in entries}
+    inherited = split_own(own_overrides, list(trials))
     listed, own = [SOURCE], []
     for entry in entries:
-        inherited = [text.partition(":")[2] for text in own_overrides if text.partition(":")[0] == entry.label]
         for label, value in zip(trials[entry.label], values, strict=True):
             listed.append(f"{label}={entry.method}")
-            own += [f"{label}:{text}" for text in [*inherited, f"{key}={value}"]]
-    unknown = [text for text in own_overrides if text.partition(":")[0] not in trials]
-    if unknown:
-        raise ConfigError(f"--set {unknown[0]}: write method:section.key=value with one of {' | '.join(trials)}")
+            own += [f"{label}:{text}" for text in [*inherited[entry.label], f"{key}={value}"]]
     plan = make_plan(
         path,
         methods=",".join(listed),
