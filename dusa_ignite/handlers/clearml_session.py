@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import queue
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from clearml import OutputModel, Task
-from clearml.binding.environ_bind import PatchOsFork
 from ignite.handlers.clearml_logger import ClearMLLogger
 
 from dusa_ignite.errors import UserError
 from dusa_ignite.handlers.clearml_server import answers, check_server
+from dusa_ignite.handlers.clearml_task import forget_at_exit, start_task
 
 logger = logging.getLogger(__name__)
 
-START_SECONDS = 60.0  # to make the task, or to find it again
 PING_SECONDS = 60.0  # between looks at the server during the run
 PATIENCE_SECONDS = 30.0  # with a silent server, at the end
 UPLOAD_SECONDS = 3600.0  # with a server that answers, at the end: exported weights may be large
@@ -37,9 +34,6 @@ class ClearMLSession:
 
     Nothing here waits for a server while the run goes on: scalars are queued by ClearML, everything else by
     :meth:`submit`. A server that falls silent is warned of; what it missed is sent once it answers again.
-
-    ClearML is kept from what it does to a process by default: it watches neither the command line, standard output nor
-    matplotlib, leaves signals to the run, forks no reporting process and stays out of data loader workers.
 
     Args:
         project: its name.
@@ -75,27 +69,20 @@ class ClearMLSession:
         self._cache_before = os.environ.get(CACHE)
         if offline_folder:
             os.environ[CACHE] = str(offline_folder.resolve())
-        options = {
-            "project_name": project,
-            "task_name": task,
-            "tags": list(tags),
-            "reuse_last_task_id": task_id or False,
-            "continue_last_task": 0 if task_id else False,  # 0: the run itself counts its updates on
-            "auto_connect_arg_parser": False,
-            "auto_connect_frameworks": False,
-            "auto_connect_streams": False,
-            "auto_resource_monitoring": monitor,
-        }
         try:
-            self.logger: ClearMLLogger = _within(
-                START_SECONDS, lambda: _start(options, parameters, offline=offline_folder is not None)
+            self.logger: ClearMLLogger = start_task(
+                project=project,
+                task=task,
+                tags=tags,
+                task_id=task_id,
+                parameters=parameters,
+                monitor=monitor,
+                offline=offline_folder is not None,
             )
         except Exception as error:
             self._restore_cache()
-            _forget_at_exit()
-            reason = (
-                f"none within {START_SECONDS:g} s" if isinstance(error, TimeoutError) else " ".join(str(error).split())
-            )
+            forget_at_exit()
+            reason = " ".join(str(error).split())
             raise UserError(
                 f"tracking.clearml: no task at {self.host or offline_folder} ({reason}); "
                 "mend that, or take tracking.clearml.mode=offline"
@@ -144,7 +131,7 @@ class ClearMLSession:
                 answered = now
             if now - answered > PATIENCE_SECONDS or now - begun > longest:
                 logger.warning("ClearML: gave up after %.0f s, not everything has been sent", now - begun)
-                _forget_at_exit()
+                forget_at_exit()
                 break
         self._closing.set()
         self._restore_cache()
@@ -194,55 +181,6 @@ class _NewModel(OutputModel):
     """An output model that has not been published: offline, ClearML 2.1 cannot tell and fails."""
 
     published = False
-
-
-class _FromClearML:
-    """Equal to every function of ClearML's."""
-
-    def __eq__(self, other: object) -> bool:
-        return str(getattr(other, "__module__", "")).startswith("clearml.")
-
-    __hash__ = object.__hash__
-
-
-def _forget_at_exit() -> None:
-    """Keep ClearML from waiting for its server when the process ends."""
-    atexit.unregister(_FromClearML())  # type: ignore[arg-type]
-
-
-def _start(options: dict[str, Any], parameters: Mapping[str, Any], *, offline: bool) -> ClearMLLogger:
-    """Runs in a thread of its own, where Python lets nobody replace signal handlers."""
-    Task._report_subprocess_enabled = False  # type: ignore[assignment]  # a fork of a process with threads and a GPU
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Ignite warns of what was asked for
-        ClearMLLogger.set_bypass_mode(offline)  # or the variable CI would decide
-        started = ClearMLLogger(**options)
-    PatchOsFork.patch_fork(None)  # type: ignore[arg-type]  # or data loader workers would start reporting
-    task = started.get_task()
-    if not offline and not task.output_uri:
-        task.output_uri = True  # the server's own file store, where clearml.conf names no other
-    task.connect(dict(parameters), name="config", ignore_remote_overrides=True)
-    return started
-
-
-def _within(seconds: float, function: Callable[[], Any]) -> Any:
-    """What the function returns or raises; TimeoutError if it takes longer."""
-    outcome: dict[str, Any] = {}
-
-    def call() -> None:
-        try:
-            outcome["value"] = function()
-        except BaseException as error:
-            outcome["error"] = error
-
-    thread = threading.Thread(target=call, name="clearml-start", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise TimeoutError
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["value"]
 
 
 def _warned_of(what: str, job: Callable[[], Any]) -> None:
