@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import AutoencoderKL
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
@@ -13,6 +13,9 @@ from torch.distributed.tensor import DTensor
 from dusa_ignite.models.paths import Path
 from dusa_ignite.models.vae import DOWNSAMPLING, LATENT_CHANNELS
 from dusa_ignite.models.views import Images, guide_view
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
 
 
 class Guide(nn.Module):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from diffusers import AutoencoderKL
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.quiet import quiet
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
 
 DOWNSAMPLING = 8  # image side / latent side
 LATENT_CHANNELS = 4
@@ -33,6 +36,8 @@ def load_vae(pretrained: str) -> AutoencoderKL:
     Raises:
         CheckpointError: neither a folder nor a repository that can be reached, or one that holds no such VAE.
     """
+    from diffusers import AutoencoderKL  # takes seconds, for which runs in pixel space need not wait
+
     if pretrained == "random":
         vae = AutoencoderKL(**SD_VAE)
     else:

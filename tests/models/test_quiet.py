@@ -6,6 +6,7 @@ import logging
 import warnings
 
 import pytest
+from diffusers import AutoencoderKL
 
 from dusa_ignite.models import checkpoints, vae
 from dusa_ignite.models.quiet import LIBRARIES, quiet
@@ -40,7 +41,7 @@ def test_fetching_is_quiet(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
         raise OSError("no route")
 
     monkeypatch.setattr(checkpoints, "hf_hub_download", fetch)
-    monkeypatch.setattr(vae.AutoencoderKL, "from_pretrained", fetch)
+    monkeypatch.setattr(AutoencoderKL, "from_pretrained", fetch)
     with pytest.raises(checkpoints.CheckpointError, match="could not be downloaded"):
         checkpoints.locate("hub:owner/name:file.pt", key="k")
     with pytest.raises(checkpoints.CheckpointError, match="nor could it be downloaded"):
