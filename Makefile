@@ -21,7 +21,7 @@ demo: install
 
 # Everything that continuous integration checks.
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 lint: install
 	$(BIN)/ruff check .

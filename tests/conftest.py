@@ -1,14 +1,19 @@
-"""Shared by all tests: the golden vectors, and one thread so that sums keep their order."""
+"""Shared by all tests: the golden vectors, and one thread so that sums keep their order and processes keep out of
+each other's way."""
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
+
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -43,3 +48,12 @@ def _untouched_logging() -> Iterator[None]:
         handler.close()
     logger.propagate = True
     logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def _untouched_signals() -> Iterator[None]:
+    """A run takes over the signals that stop it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -1,6 +1,6 @@
 """Kills runs with SIGKILL at random moments and resumes them; the outcome must be that of a run left in peace.
 
-    python tests/kill_and_resume.py --kills 24
+    python tests/kill_and_resume.py --kills 36
 
 prints the tally and exits with 1 if anything differs. Moments are drawn in start-up, in making the folder and its first
 files, in updates, in writing checkpoints and results, and between tasks (where the process kills itself), and at random
@@ -19,9 +19,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import sklearn.datasets  # noqa: F401 -- here, not in every forked process
 import torch
 from ignite.engine import Engine
 from safetensors.torch import load_file
@@ -162,10 +163,10 @@ def finish(child: int) -> bool:
     return True
 
 
-def live_and_die(config: Config, *, rng: random.Random, duration: float) -> Counter[str]:
-    """One run, killed and resumed until it comes through; how often it was killed at which kind of moment."""
+def live_and_die(config: Config, moments: Iterable[str], *, rng: random.Random, duration: float) -> Counter[str]:
+    """One run, killed at these kinds of moments, one after the other, and resumed until it comes through; the kills."""
     tally: Counter[str] = Counter()
-    for moment in rng.sample(MOMENTS, k=len(MOMENTS)):
+    for moment in moments:
         child = start(config, moment=moment, rng=rng)
         if moment == "any time":
             time.sleep(rng.uniform(0, duration))
@@ -222,22 +223,25 @@ def same(a: object, b: object) -> bool:
 def main() -> int:
     """Run every combination in peace and with kills; print the tally."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--kills", type=int, default=24, help="at least so many in all")
+    parser.add_argument("--kills", type=int, default=36, help="at least so many in all; every kind of moment from 9 on")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
     tally: Counter[str] = Counter()
     completed, differing = 0, []
+    each = -(-options.kills // len(RUNS))
+    moments = itertools.cycle(rng.sample(MOMENTS, k=len(MOMENTS)))
     with tempfile.TemporaryDirectory() as scratch:
         for setting, method in RUNS:
             peace = Path(scratch) / f"{setting}_{method}"
             begun = time.monotonic()
             assert finish(start(configure(peace, setting, method)))
             duration = time.monotonic() - begun
-            goal = tally.total() + -(-options.kills // len(RUNS))
+            goal = tally.total() + each
             for number in itertools.count():
                 trouble = Path(scratch) / f"{setting}_{method}_{number}"
-                tally += live_and_die(configure(trouble, setting, method), rng=rng, duration=duration)
+                some = itertools.islice(moments, min(each, len(MOMENTS)))
+                tally += live_and_die(configure(trouble, setting, method), some, rng=rng, duration=duration)
                 completed += 1
                 found = differences(peace / "run", trouble / "run", setting=setting, method=method)
                 differing += [f"{setting} {method}: {what}" for what in found]

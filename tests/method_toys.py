@@ -97,6 +97,26 @@ def assert_close(ours: Any, expected: Any, tolerance: float = 1e-10) -> None:
             torch.testing.assert_close(*pair, rtol=0, atol=tolerance, equal_nan=True, msg=path)
 
 
+def log_and_state(run: Run) -> dict[str, Any]:
+    """What one process has to compare with another."""
+    return {"log": run.log, "state": run.state()}
+
+
+def check_processes(processes: Sequence[dict[str, Any]], single: dict[str, Any], *, tolerance: float = 1e-10) -> None:
+    """Several processes predicted and learned what a single one did; each argument as of :func:`log_and_state`."""
+    first, *others = processes
+    assert_close(first["state"], single["state"], tolerance)
+    for other in others:
+        assert_identical(other["state"], first["state"])  # no process drifts away
+    for number, output in enumerate(single["log"]):
+        shares = [found["log"][number] for found in processes]
+        for key in ("y_pred", "y"):
+            assert_close(torch.cat([share[key] for share in shares]), output[key], tolerance)
+        for share in shares:
+            for key in ("loss", "diagnostics"):
+                assert_close({key: share[key]}, {key: output[key]}, tolerance)
+
+
 def check_micro_batches(make: Callable[..., Run]) -> None:
     """The micro-batch size changes nothing."""
     whole = make(micro_batch_size=8).meet(CONTINUAL)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 import pytest
 import torch
+from processes import in_processes
 from torch import nn
 from toys import Adaptation, assert_identical, flat, noise_task
 
@@ -39,9 +38,8 @@ def reduce_gradients(rank: int, world_size: int) -> list[list[float] | None]:
     return [None if parameter.grad is None else parameter.grad.flatten().tolist() for parameter in parameters]
 
 
-def worker(local_rank: int, folder: Path) -> None:
-    """What every process does; writes its results to a file of its own."""
-    torch.set_num_threads(1)
+def sum_and_adapt() -> dict[str, Any]:
+    """What every process does."""
     rank, world_size = idist.get_rank(), idist.get_world_size()
     found: dict[str, Any] = {
         "sum": global_sum(rank + 0.5),
@@ -51,23 +49,13 @@ def worker(local_rank: int, folder: Path) -> None:
     distributed.BUCKET_BYTES = 8  # of one or two numbers
     found["gradients in small buckets"] = reduce_gradients(rank, world_size)
     run = adapt()
-    found |= {"log": run.log, "rows": run.rows(), "state": run.state()}
-    torch.save(found, folder / f"{rank}.pt")
+    return found | {"log": run.log, "rows": run.rows(), "state": run.state()}
 
 
 @pytest.fixture(scope="module", params=WORLD_SIZES)
 def processes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two or three processes found."""
-    folder = tmp_path_factory.mktemp("ranks")
-    rendezvous = f"file://{folder / 'rendezvous'}"
-    spawn: dict[str, Any] = {
-        "nproc_per_node": request.param,
-        "init_method": rendezvous,
-        "timeout": timedelta(seconds=60),
-    }
-    with idist.Parallel(backend="gloo", **spawn) as parallel:
-        parallel.run(worker, folder)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(request.param)]
+    return in_processes(sum_and_adapt, tmp_path_factory.mktemp("ranks"), count=request.param)
 
 
 @pytest.fixture(scope="module")

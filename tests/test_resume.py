@@ -54,25 +54,17 @@ def interrupt_after(updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunCheckpoint, "attach", attach)
 
 
-@pytest.fixture(autouse=True)
-def _keep_signal_handlers() -> object:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.timeout(900)  # some 60 short runs
+@pytest.mark.timeout(900)  # some 30 short runs
 def test_killed_at_random_moments() -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "kill_and_resume.py", "--kills", "20"],
+        [sys.executable, ROOT / "tests" / "kill_and_resume.py", "--kills", "12"],
         capture_output=True,
         text=True,
         timeout=880,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     kills, differences = map(int, re.search(r"kills (\d+), .*differences (\d+)", done.stdout).groups())  # type: ignore[union-attr]
-    assert kills >= 20
+    assert kills >= 12
     assert differences == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,10 @@ from typing import Any
 import pytest
 import torch
 
+from dusa_ignite.adapt import adapt
 from dusa_ignite.checkpoints import load_newest
+from dusa_ignite.config import load_config
+from dusa_ignite.errors import ConfigError
 from dusa_ignite.results import TIME_COLUMNS, read_csv
 
 ROOT = Path(__file__).parents[1]
@@ -37,11 +41,18 @@ def start(command: list[str], folder: Path, *options: str, **environment: str) -
     return subprocess.run(
         [*command, *CONFIG, *OPTIONS, f"output_dir={folder}", *options],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=280,
     )
+
+
+def run_here(folder: Path, *options: str) -> str:
+    """The same as one process, this one; returns the log."""
+    overrides = [*OPTIONS, f"output_dir={json.dumps(str(folder))}", *options]
+    adapt(0, load_config(ROOT / "configs" / "digits.yaml", overrides))
+    return (folder / "run" / "log.txt").read_text()
 
 
 def outcome(folder: Path) -> tuple[list[dict[str, Any]], bytes]:
@@ -70,13 +81,14 @@ def assert_equal_runs(one: Path, other: Path) -> None:
 def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run in one process."""
     folder = tmp_path_factory.mktemp("single")
-    done = start([sys.executable, "launch/main.py"], folder)
-    assert done.returncode == 0, done.stderr
+    run_here(folder)
     return folder
 
 
-def test_three_processes_of_torchrun(single: Path, tmp_path: Path) -> None:
-    done = start([*TORCHRUN, "--nproc_per_node=3", "launch/main.py"], tmp_path)
+def test_three_processes_of_torchrun_within_slurm(single: Path, tmp_path: Path) -> None:
+    slurm = {"SLURM_JOB_ID": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NTASKS": "1"}
+    slurm |= {"SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "localhost"}  # Ignite would take ranks from these
+    done = start([*TORCHRUN, "--nproc_per_node=3", "launch/main.py"], tmp_path, **slurm)
     assert done.returncode == 0, done.stderr
     assert_equal_runs(single, tmp_path)
 
@@ -87,11 +99,10 @@ def test_nproc_starts_processes(single: Path, tmp_path: Path) -> None:
     assert_equal_runs(single, tmp_path)
 
 
-def test_single_precision_differs_in_few_images(tmp_path: Path) -> None:
-    for name, extra in (("one", []), ("two", ["--nproc", "2"])):
-        done = start([sys.executable, "launch/main.py", *extra], tmp_path / name, "run.precision=float32")
-        assert done.returncode == 0, done.stderr
-    for a, b in zip(outcome(tmp_path / "one")[0][:-1], outcome(tmp_path / "two")[0][:-1], strict=True):
+def test_single_precision_differs_in_few_images(single: Path, tmp_path: Path) -> None:
+    done = start([sys.executable, "launch/main.py", "--nproc", "2"], tmp_path, "run.precision=float32")
+    assert done.returncode == 0, done.stderr
+    for a, b in zip(outcome(single)[0][:-1], outcome(tmp_path)[0][:-1], strict=True):
         assert abs(a["top1"] - b["top1"]) * a["images"] <= 2
 
 
@@ -107,8 +118,7 @@ def test_fsdp_and_its_checkpoints_on_another_number_of_processes(single: Path, t
     if setting == "continual":
         assert_equal_runs(single, tmp_path)
     else:
-        done = start([sys.executable, "launch/main.py"], tmp_path / "one", f"setting={setting}", *extra)
-        assert done.returncode == 0, done.stderr
+        run_here(tmp_path / "one", f"setting={setting}", *extra)
         assert outcome(tmp_path / "one") == outcome(tmp_path)
 
 
@@ -150,17 +160,7 @@ def test_a_signal_to_everybody_waits_for_a_slow_save(
     done = start(["setsid", "--wait", *command], tmp_path, *options, DIE_GROUP="yes", DIE_SLOW="3", **mark)
     assert done.returncode == code, done.stderr
     assert "after update 4; go on with --resume" in done.stderr
-    done = start([sys.executable, "launch/main.py", "--resume"], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "goes on after update 4" in done.stdout
-    assert_equal_runs(single, tmp_path)
-
-
-def test_slurm_variables_do_not_get_in_the_way(single: Path, tmp_path: Path) -> None:
-    slurm = {"SLURM_JOB_ID": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NTASKS": "1"}
-    slurm |= {"SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "localhost"}
-    done = start([*TORCHRUN, "--nproc_per_node=2", "launch/main.py"], tmp_path, **slurm)
-    assert done.returncode == 0, done.stderr
+    assert "goes on after update 4" in run_here(tmp_path, "resume=auto")
     assert_equal_runs(single, tmp_path)
 
 
@@ -189,9 +189,8 @@ def test_an_error_ends_all_processes(command: list[str], tmp_path: Path) -> None
 
 
 def test_fsdp_needs_processes(tmp_path: Path) -> None:
-    done = start([sys.executable, "launch/main.py"], tmp_path, "distributed.strategy=fsdp")
-    assert done.returncode == 2
-    assert "fsdp needs torchrun" in done.stderr
+    with pytest.raises(ConfigError, match="fsdp needs torchrun"):
+        run_here(tmp_path, "distributed.strategy=fsdp")
 
 
 def test_sigterm_to_torchrun_saves(single: Path, tmp_path: Path) -> None:
@@ -204,6 +203,5 @@ def test_sigterm_to_torchrun_saves(single: Path, tmp_path: Path) -> None:
             break
     _, errors = agent.communicate(timeout=280)
     assert "go on with --resume" in errors
-    done = start([sys.executable, "launch/main.py", "--resume"], tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert "goes on after update" in run_here(tmp_path, "resume=auto")
     assert_equal_runs(single, tmp_path)

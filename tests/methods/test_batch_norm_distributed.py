@@ -6,8 +6,6 @@ processes in every forward and backward pass.
 
 from __future__ import annotations
 
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
@@ -15,9 +13,9 @@ import method_toys as toys
 import pytest
 import torch
 from entropy_toys import sharp_classifier, without_seed
+from processes import in_processes
 from torch import distributed as dist
 from torch import nn
-from toys import assert_identical
 
 from dusa_ignite.methods.cotta import CottaMemory, cotta
 from dusa_ignite.methods.deyo import deyo
@@ -84,28 +82,13 @@ def make(name: str) -> toys.Run:
 
 def adapt() -> dict[str, Any]:
     """Every method on batches of 5, 2, 2 and 2 images."""
-    runs = {name: make(name).meet(BATCHES) for name in METHODS}
-    return {name: {"log": run.log, "state": run.state()} for name, run in runs.items()}
-
-
-def worker(local_rank: int, folder: Path) -> None:
-    """What every process does; writes its results to a file of its own."""
-    torch.set_num_threads(1)
-    torch.save(adapt(), folder / f"{idist.get_rank()}.pt")
+    return {name: toys.log_and_state(make(name).meet(BATCHES)) for name in METHODS}
 
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each of two processes found; one that waits in vain for the other is an error after a while."""
-    folder = tmp_path_factory.mktemp("ranks")
-    spawn: dict[str, Any] = {
-        "nproc_per_node": 2,
-        "init_method": f"file://{folder / 'rendezvous'}",
-        "timeout": timedelta(seconds=60),
-    }
-    with idist.Parallel(backend="gloo", **spawn) as parallel:
-        parallel.run(worker, folder)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    """What each of two processes found."""
+    return in_processes(adapt, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +107,4 @@ def test_some_processes_have_no_image_to_learn_from(single: dict[str, Any]) -> N
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("name", METHODS)
 def test_updates_are_those_of_one_process(name: str, processes: list[dict[str, Any]], single: dict[str, Any]) -> None:
-    ours, expected = [found[name] for found in processes], single[name]
-    toys.assert_close(ours[0]["state"], expected["state"], tolerance=1e-9)
-    assert_identical(ours[1]["state"], ours[0]["state"])
-    for number, output in enumerate(expected["log"]):
-        shares = [found["log"][number] for found in ours]
-        toys.assert_close(torch.cat([share["y_pred"] for share in shares]), output["y_pred"], tolerance=1e-9)
-        for share in shares:
-            assert share["loss"] == pytest.approx(output["loss"], abs=1e-9, nan_ok=True)
-            assert share["diagnostics"] == pytest.approx(output["diagnostics"], abs=1e-9)
+    toys.check_processes([found[name] for found in processes], single[name], tolerance=1e-9)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 import method_toys as toys
 import pytest
 import torch
+from processes import in_processes
 from toys import SEED, toy_classifier, toy_guide
 
 from dusa_ignite.methods.diffusion_tta import diffusion_tta
@@ -49,24 +48,10 @@ def adapt() -> dict[str, Any]:
     return found
 
 
-def worker(local_rank: int, folder: Path) -> None:
-    """What every process does; writes its results to a file of its own."""
-    torch.set_num_threads(1)
-    torch.save(adapt(), folder / f"{idist.get_rank()}.pt")
-
-
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each of two processes found; one that waits in vain for the other is an error after a while."""
-    folder = tmp_path_factory.mktemp("ranks")
-    spawn: dict[str, Any] = {
-        "nproc_per_node": 2,
-        "init_method": f"file://{folder / 'rendezvous'}",
-        "timeout": timedelta(seconds=60),
-    }
-    with idist.Parallel(backend="gloo", **spawn) as parallel:
-        parallel.run(worker, folder)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    """What each of two processes found."""
+    return in_processes(adapt, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,42 @@
-"""Two processes make the updates, and the predictions, of one."""
+"""Two processes make the updates, and the predictions, of one; without BatchNorm, but for bn itself."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 import method_toys as toys
 import pytest
 import torch
+from processes import in_processes
+from test_bn import make as make_bn
+from test_bn import make_mixed as make_mixed_bn
 from test_cotta import make_averaging
+from test_deyo import make as make_deyo
 from test_diffusion_tta import make as make_diffusion_tta
 from test_dusa_u import make as make_dusa_u
+from test_eata import make as make_eata
+from test_eata import make_eta
 from test_lame import make as make_lame
 from test_lame import make_mobile
 from test_roid import make as make_roid
 from test_rotta import make as make_rotta
 from test_rotta import make_with_batch_norm
-from toys import assert_identical
+from test_sar import make as make_sar
+from test_sar import make_recovering as make_recovering_sar
+from test_tent import make as make_tent
 
 from dusa_ignite.distributed import gather_batch, position_in_batch
 
 METHODS = {
+    "bn": make_bn,
+    "bn, mixed": make_mixed_bn,
+    "tent": make_tent,
+    "eata": make_eata,
+    "eta": make_eta,
+    "sar": make_sar,
+    "sar, recovering": make_recovering_sar,
+    "deyo": make_deyo,
     "cotta": make_averaging,
     "rotta": make_rotta,
     "rotta with BatchNorm": make_with_batch_norm,
@@ -37,8 +51,7 @@ NONE = [("snow", 7, 0)]
 
 def adapt() -> dict[str, Any]:
     """Every method on batches of 5, 3, 5, 1 and 0 images."""
-    runs = {name: make().meet(toys.CONTINUAL + NONE) for name, make in METHODS.items()}
-    return {name: {"log": run.log, "state": run.state()} for name, run in runs.items()}
+    return {name: toys.log_and_state(make().meet(toys.CONTINUAL + NONE)) for name, make in METHODS.items()}
 
 
 def gather() -> list[Any]:
@@ -51,24 +64,15 @@ def gather() -> list[Any]:
     return [[values.tolist(), [where.start, where.stop]] for values, where in found]
 
 
-def worker(local_rank: int, folder: Path) -> None:
-    """What every process does; writes its results to a file of its own."""
-    torch.set_num_threads(1)
-    torch.save({"gathered": gather(), **adapt()}, folder / f"{idist.get_rank()}.pt")
+def gather_and_adapt() -> dict[str, Any]:
+    """What every process does."""
+    return {"gathered": gather(), **adapt()}
 
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes found."""
-    folder = tmp_path_factory.mktemp("ranks")
-    spawn: dict[str, Any] = {
-        "nproc_per_node": 2,
-        "init_method": f"file://{folder / 'rendezvous'}",
-        "timeout": timedelta(seconds=60),
-    }
-    with idist.Parallel(backend="gloo", **spawn) as parallel:
-        parallel.run(worker, folder)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return in_processes(gather_and_adapt, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +88,7 @@ def test_one_process_has_the_whole_batch() -> None:
     assert position_in_batch(3) == slice(0, 3)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(150)
 def test_shares_are_gathered_in_order(processes: list[dict[str, Any]]) -> None:
     first, second = (found["gathered"] for found in processes)
     assert first[0] == [[[0, 1], [2, 3], [4, 5], [10, 11]], [0, 3]]
@@ -94,18 +98,7 @@ def test_shares_are_gathered_in_order(processes: list[dict[str, Any]]) -> None:
     assert first[2] == second[2] == [[], [0, 0]]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("name", METHODS)
 def test_updates_are_those_of_one_process(name: str, processes: list[dict[str, Any]], single: dict[str, Any]) -> None:
-    ours, expected = [found[name] for found in processes], single[name]
-    toys.assert_close(ours[0]["state"], expected["state"])
-    assert_identical(ours[1]["state"], ours[0]["state"])  # no process drifts away
-    for number, output in enumerate(expected["log"]):
-        shares = [found["log"][number] for found in ours]
-        for key in ("y_pred", "y"):
-            toys.assert_close(torch.cat([share[key] for share in shares]), output[key])
-        for share in shares:
-            toys.assert_close(
-                {key: share[key] for key in ("loss", "diagnostics")},
-                {key: output[key] for key in ("loss", "diagnostics")},
-            )
+    toys.check_processes([found[name] for found in processes], single[name])
