@@ -70,7 +70,7 @@ def run(config: Config, folder: Path, *, resumed: bool) -> None:
     stream = build.stream(config, tasks)
     classifier = build.classifier(config)
     guide = build.guide(config) if config.is_guided else None
-    description = describe(config, tasks, classifier, guide) if idist.get_rank() == 0 else {}
+    description = resuming.by_the_first(lambda: describe(config, tasks, classifier, guide))
     build.spread(config, classifier, guide, stream)
     optimizer = build_method.optimizer(config, classifier, guide)
     scaler = torch.amp.GradScaler(idist.device().type, enabled=build.autocast_dtype(config) is torch.float16)
@@ -122,7 +122,7 @@ def run(config: Config, folder: Path, *, resumed: bool) -> None:
     if idist.get_rank() == 0:
         Progress(total=len(stream), every_seconds=config.run.log_every_seconds).attach(engine)
         if config.export == "classifier":
-            ClassifierExport(folder / run_folder.EXPORTS, classifier).attach(engine)
+            ClassifierExport(folder / run_folder.EXPORTS, build_method.predictor(classifier, memory)).attach(engine)
     tracking = attach_tracking(
         engine,
         folder=folder,

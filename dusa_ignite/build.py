@@ -11,6 +11,7 @@ from timm.layers import convert_sync_batchnorm
 from torch import distributed as dist
 
 from dusa_ignite.config import Config
+from dusa_ignite.config.agreement import EARLY_NORM_METHODS, SOURCE_STATISTICS_METHODS
 from dusa_ignite.config.data import Digits, ImageFolder, ImageNetC
 from dusa_ignite.data.digits import digits_tasks
 from dusa_ignite.data.image_folder import image_folder_tasks
@@ -22,10 +23,6 @@ from dusa_ignite.models import Classifier, Guide, build_classifier, load_transfo
 from dusa_ignite.models.early_norms import early_norm_parameters
 from dusa_ignite.models.paths import PATHS
 from dusa_ignite.sharding import ShardedModel, ShardedOptimizer, shard
-
-# They take no statistics from the batch, or mix them in themselves.
-METHODS_ON_SOURCE_STATISTICS = ("source", "bn", "lame", "rotta")
-METHODS_ON_EARLY_NORMS = ("sar", "deyo")  # of the norm layers, those before the last layers learn
 
 
 def set_up_torch(config: Config) -> None:
@@ -103,12 +100,12 @@ def classifier(config: Config) -> Classifier:
     """
     options = config.classifier.model_dump()
     options["pretrained"] = options["pretrained"] and options["checkpoint"] is None
-    if config.method.name in METHODS_ON_SOURCE_STATISTICS:
+    if config.method.name in SOURCE_STATISTICS_METHODS:
         options["batch_norm"] = "source"
     if not config.learns:
         options["trainable"] = "none"
     classifier = build_classifier(options.pop("name"), **options).to(idist.device(), model_dtype(config))
-    if config.method.name in METHODS_ON_EARLY_NORMS:
+    if config.method.name in EARLY_NORM_METHODS:
         chosen = early_norm_parameters(classifier)
         classifier.requires_grad_(False)
         for parameter in chosen.values():

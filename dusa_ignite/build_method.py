@@ -16,7 +16,6 @@ from dusa_ignite.config.other_methods import Roid
 from dusa_ignite.data.digits import clean_half
 from dusa_ignite.data.image_folder import image_folder_tasks
 from dusa_ignite.data.tasks import stack_images
-from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import NormEMA
 from dusa_ignite.methods import MEMORIES, METHODS, Update
 from dusa_ignite.methods.eata import fisher_information
@@ -53,6 +52,11 @@ def memory(config: Config, classifier: Classifier) -> Any:
     return kind(classifier) if kind is not None else None
 
 
+def predictor(classifier: Classifier, memory: Any) -> Classifier:
+    """The model whose predictions count: the teacher, where the method remembers one."""
+    return memory.teacher.classifier if hasattr(memory, "teacher") else classifier
+
+
 def update(
     config: Config,
     classifier: Classifier,
@@ -62,11 +66,7 @@ def update(
     memory: Any = None,
     scaler: torch.amp.GradScaler | None = None,
 ) -> Update:
-    """The method's process function.
-
-    Raises:
-        ConfigError: the method does not work in this setting or with this batch size.
-    """
+    """The method's process function."""
     name = config.method.name
     factory = METHODS[name]
     time = config.time.model_dump()
@@ -78,19 +78,16 @@ def update(
         "scaler": scaler,
         "seed": config.seed,
         "time": TIMES[time.pop("name")](**time),
-        "batch_size": config.data.batch_size,
         "micro_batch_size": config.data.micro_batch_size,
     }
     options = config.method.model_dump(exclude={"name", "fisher_root", "fisher_images"})
     options |= options.pop("loss", {})
-    if isinstance(config.method, Eata) and config.method.fisher_root is not None:
+    if isinstance(config.method, Eata) and config.method.beta and config.method.fisher_root is not None:
         options["fisher"] = fisher(config, classifier)
     needed = inspect.signature(factory).parameters
     process = factory(**{part: thing for part, thing in parts.items() if part in needed}, **options)
     if config.setting != "episodic" or not config.learns or options.get("predict_after"):
         return process
-    if name in ("cotta", "rotta"):
-        raise ConfigError(f"setting: {name} predicts with a teacher that averages over batches, which episodic resets")
     correct = correct_share if isinstance(config.method, Roid) and config.method.prior_correction else None
     return predict_after(process, classifier, micro_batch_size=config.data.micro_batch_size, correct=correct)
 
@@ -102,7 +99,7 @@ def fisher(config: Config, classifier: Classifier) -> dict[str, tuple[torch.Tens
     if config.method.fisher_root == "embedded":
         dataset: Any = list(zip(*clean_half(), strict=True))
     else:
-        dataset = image_folder_tasks(config.method.fisher_root)[0].dataset
+        dataset = image_folder_tasks(config.method.fisher_root, key="method.fisher_root")[0].dataset
     chosen = numpy_generator(config.seed, "fisher").permutation(len(dataset))[: config.method.fisher_images]
 
     def batches() -> Iterator[Images]:

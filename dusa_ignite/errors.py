@@ -20,3 +20,10 @@ class DataError(UserError):
 
 class CheckpointError(UserError):
     """A weights file is missing, unreadable, or does not fit the model."""
+
+
+class StoppedEarly(BaseException):
+    """A signal asked the run to stop before its first update; there is nothing to save.
+
+    Like ``KeyboardInterrupt`` no ``Exception``: it may come while a file is read, and does not mean that it is damaged.
+    """

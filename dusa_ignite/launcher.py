@@ -20,17 +20,13 @@ import torch
 from torch import distributed as dist
 from torch.multiprocessing import ProcessExitedException
 
-from dusa_ignite.errors import ConfigError, UserError
+from dusa_ignite.errors import ConfigError, StoppedEarly, UserError
 from dusa_ignite.handlers.checkpoint import STOP_SIGNALS, Interrupted
 from dusa_ignite.rendezvous import torchrun_store
 
 USER_ERROR = 2
 INTERRUPTED = 75  # sysexits.h EX_TEMPFAIL: stopped by a signal, saved, to be resumed
 PATIENCE = timedelta(hours=2)  # with a process that still writes or uploads while the others are done
-
-
-class StoppedEarly(Interrupted):
-    """A signal came before the first update; there was nothing to save."""
 
 
 def launch(function: Callable[..., None], *arguments: Any, nproc: int = 1, timeout: float = 10.0) -> int:
@@ -84,7 +80,7 @@ def reporting(function: Callable[..., int | None], *arguments: Any, **options: A
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
-    except Interrupted as stop:
+    except (Interrupted, StoppedEarly) as stop:
         print(f"{stop}; go on with --resume", file=sys.stderr)
         return INTERRUPTED
 
@@ -143,8 +139,6 @@ def _together(local_rank: int, function: Callable[..., None], *arguments: Any) -
     farewell = dist.new_group(backend="gloo", timeout=PATIENCE)
     try:
         function(local_rank, *arguments)
-    except StoppedEarly:
-        raise
     except Interrupted:
         _wait_for_all(farewell)
         raise

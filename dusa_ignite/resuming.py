@@ -17,7 +17,7 @@ from torch import distributed as dist
 from dusa_ignite import run_folder
 from dusa_ignite.checkpoints import find_newest, load, saved
 from dusa_ignite.config import Config
-from dusa_ignite.errors import CheckpointError, UserError
+from dusa_ignite.errors import CheckpointError, StoppedEarly, UserError
 from dusa_ignite.provenance import launch_id
 from dusa_ignite.results import write_json
 from dusa_ignite.run_lock import RunLock
@@ -33,13 +33,14 @@ def by_the_first(function: Callable[[], T]) -> T:
     if idist.get_world_size() == 1:
         return function()
     outcome: list[Any] = [None, None]
-    mine: Exception | None = None
+    mine: BaseException | None = None
     if idist.get_rank() == 0:
         try:
             outcome[0] = function()
-        except Exception as error:  # whatever it is, the others must not wait for it
+        except BaseException as error:  # whatever it is, the others must not wait for it
             mine = error
-            outcome[1] = error if isinstance(error, UserError) else RuntimeError(f"the first process failed: {error!r}")
+            known = isinstance(error, UserError | StoppedEarly)
+            outcome[1] = error if known else RuntimeError(f"the first process failed: {error!r}")
     dist.broadcast_object_list(outcome, src=0, device=idist.device())
     if outcome[1] is not None:
         raise mine or outcome[1]

@@ -191,13 +191,14 @@ def test_printed_config_loads_back_equal(path: Path, tmp_path: Path) -> None:
 
 def test_names_agree_with_the_models() -> None:
     from dusa_ignite.models.load import LEARNS_SIGMA, VARIANTS
-    from dusa_ignite.models.paths import DEFAULT_PATH, PATHS
+    from dusa_ignite.models.paths import PATHS
     from dusa_ignite.models.vae import DOWNSAMPLING
 
     assert set(get_args(Variant)) == set(VARIANTS)
     assert set(get_args(PathName)) == set(PATHS)
     assert set(get_args(Family)) == set(LEARNS_SIGMA)
-    assert {family: paths[0] for family, paths in FAMILY_PATHS.items()} == DEFAULT_PATH
+    defaults = {family: paths[0] for family, paths in FAMILY_PATHS.items()}
+    assert defaults == {"repa": "linear", "sit": "reverse_linear", "dit": "ddpm"}
     assert DOWNSAMPLING == 8
 
 

@@ -141,6 +141,15 @@ def test_a_methods_name_may_be_anything(minimal: Path, override: str) -> None:
             "transformer.hidden_size=64 transformer.num_heads=3",
             "transformer.num_heads: 3 does not divide hidden_size 64",
         ),
+        (
+            "method.name=lame data.batch_size=1",
+            "data.batch_size: 1 is not allowed; allowed: >= 2, as method.name=lame weighs the images of a batch "
+            "against each other",
+        ),
+        (
+            "method.name=cotta setting=episodic",
+            "setting: 'episodic' is not allowed; method.name=cotta predicts with a teacher that averages over batches",
+        ),
     ],
 )  # fmt: skip
 def test_contradiction(minimal: Path, overrides: str, line: str) -> None:

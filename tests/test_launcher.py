@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
+from dusa_ignite.checkpoints import find_newest
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import Interrupted
 from dusa_ignite.launcher import launch, reporting
@@ -46,6 +49,21 @@ def test_a_defect_keeps_its_traceback() -> None:
 def test_a_run_that_comes_to_its_end() -> None:
     assert reporting(lambda number: None, 3) == 0
     assert reporting(lambda number: number, 3) == 3
+
+
+def test_a_signal_while_a_file_is_read_does_not_mean_that_it_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2):
+        torch.save({"number": number}, tmp_path / f"checkpoint_{number}.pt")
+
+    def read(*args: object, **kwargs: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(torch, "load", read)
+    assert launch(lambda local_rank: find_newest(tmp_path, set_aside=True)) == 75
+    assert capsys.readouterr().err == "stopped by a signal before the first update; go on with --resume\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint_1.pt", "checkpoint_2.pt"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine
+from safetensors.torch import load_file
 
 from dusa_ignite import build, run_lock
 from dusa_ignite.adapt import adapt
@@ -259,6 +260,14 @@ def test_written_in_the_background_or_not(tmp_path: Path, monkeypatch: pytest.Mo
     assert [path.name for path in saved(tmp_path / "cut" / "run" / "checkpoints")] == ["checkpoint_5.pt"]
     adapt(0, configure(tmp_path / "cut", *overrides))
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "peace")
+
+
+def test_the_model_that_predicts_is_exported(tmp_path: Path) -> None:
+    adapt(0, configure(tmp_path, "export=classifier", "setting=continual", "method.name=cotta"))
+    exported = load_file(tmp_path / "run" / "export" / "contrast_5.safetensors")
+    state = load_newest(tmp_path / "run" / "checkpoints") or {}
+    assert all(torch.equal(value, state["method"]["teacher"][f"backbone.{name}"]) for name, value in exported.items())
+    assert any(not torch.equal(value, state["classifier"][f"backbone.{name}"]) for name, value in exported.items())
 
 
 def test_an_exported_classifier_loads_in_timm(tmp_path: Path) -> None:

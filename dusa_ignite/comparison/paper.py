@@ -71,16 +71,23 @@ def compare_with_paper(folders: Sequence[Path]) -> str:
     """Tables 1 and 2, each line followed by the runs of that model, setting and method, and how far they lie from it.
 
     Args:
-        folders: of finished runs on ImageNet-C, or of comparisons, which hold them.
+        folders: of finished runs on ImageNet-C, or of comparisons, which hold them; those of a comparison that are not
+            in the tables are named below them.
 
     Raises:
         DataError: a folder holds no finished run, or one that is not in the tables.
     """
     rows = paper_rows()
     found: dict[tuple[str, str, str], list[Run]] = {}
+    left_out: list[str] = []
     for folder in folders:
-        for run in _runs_in(folder):
-            found.setdefault(_place(run), []).append(run)
+        for run in (runs := _runs_in(folder)):
+            try:
+                found.setdefault(_place(run), []).append(run)
+            except DataError as error:
+                if len(runs) == 1:
+                    raise
+                left_out.append(str(error))  # one of a comparison
     texts = ["Top-1 (%) on ImageNet-C, severity 5. Paper: Li et al., NeurIPS 2024, arXiv 2501.00873, tables 1 and 2."]
     for table, model in dict.fromkeys((row.table, row.model) for row in rows):
         grid = [[f"{table}, {model}", *COLUMNS, "avg"]]
@@ -90,7 +97,7 @@ def compare_with_paper(folders: Sequence[Path]) -> str:
                 for run in found.get((table, model, row.method), []):
                     grid += _beside(row, run)
         texts.append(console_table(grid))
-    return "\n\n".join(texts)
+    return "\n\n".join([*texts, *left_out])
 
 
 def _beside(row: PaperRow, run: Run) -> list[list[str]]:

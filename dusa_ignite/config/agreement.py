@@ -20,6 +20,11 @@ FAMILY_PATHS: dict[str, tuple[PathName, ...]] = {
 GUIDED_METHODS = ("dusa", "dusa_u", "diffusion_tta")  # need transformer, vae, path and time; the others ignore these
 STILL_METHODS = ("source", "bn", "lame")  # learn nothing
 NORM_METHODS = ("tent", "eata", "sar", "rotta", "deyo", "roid")  # learn the classifier's norm layers only
+EARLY_NORM_METHODS = ("sar", "deyo")  # of these, those before the last layers
+# They take no BatchNorm statistics from the batch, or mix them in themselves.
+SOURCE_STATISTICS_METHODS = ("source", "bn", "lame", "rotta")
+BATCH_METHODS = ("roid", "lame")  # weigh a batch's images against each other
+TEACHER_METHODS = ("cotta", "rotta")  # predict with an average over batches
 
 VAE_DOWNSAMPLING = 8  # image side / latent side
 
@@ -38,11 +43,27 @@ def contradictions(method_name: str, sections: Mapping[str, Any]) -> list[Proble
         method_name: it is known even where the method's other options are wrong.
         sections: the checked sections by name. One that is wrong in itself is left out: it is reported anyway.
     """
+    problems = list(_stream_problems(method_name, sections))
     if method_name in GUIDED_METHODS:
-        return list(_guide_problems(method_name, sections))
-    if method_name in STILL_METHODS:
-        return []
-    return list(_learning_problems(method_name, sections))
+        problems += _guide_problems(method_name, sections)
+    elif method_name not in STILL_METHODS:
+        problems += _learning_problems(method_name, sections)
+    return problems
+
+
+def _stream_problems(method_name: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
+    data = sections.get("data")
+    if data and data.batch_size < 2 and method_name in BATCH_METHODS:
+        yield Problem(
+            ("data.batch_size", "method.name"),
+            f"{data.batch_size} is not allowed; allowed: >= 2, as method.name={method_name} weighs the images of a "
+            "batch against each other",
+        )
+    if sections.get("setting") == "episodic" and method_name in TEACHER_METHODS:
+        yield Problem(
+            ("setting", "method.name"),
+            f"'episodic' is not allowed; method.name={method_name} predicts with a teacher that averages over batches",
+        )
 
 
 def _learning_problems(method_name: str, sections: Mapping[str, Any]) -> Iterator[Problem]:

@@ -102,21 +102,22 @@ def read_image(path: str | Path) -> torch.Tensor:
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
 
 
-def existing_folder(path: str | Path, *, expected: str) -> Path:
+def existing_folder(path: str | Path, *, expected: str, key: str = "data.root") -> Path:
     """``path`` (``~`` allowed) as a folder that exists.
 
     Args:
         path: the folder.
         expected: for the error message, what should stand there.
+        key: likewise, the option that names it.
 
     Raises:
         DataError: there is nothing at ``path``, or a file.
     """
     folder = Path(path).expanduser()
     if not folder.exists():
-        raise DataError(f"{folder}: no such folder; data.root must name {expected}")
+        raise DataError(f"{folder}: no such folder; {key} must name {expected}")
     if not folder.is_dir():
-        raise DataError(f"{folder}: is a file; data.root must name {expected}")
+        raise DataError(f"{folder}: is a file; {key} must name {expected}")
     return folder
 
 

@@ -14,7 +14,9 @@ from dusa_ignite.errors import DataError
 LAYOUTS = "<task>/<class>/<image>, or <class>/<image> for a single task"
 
 
-def image_folder_tasks(root: str | Path, *, classes: Sequence[str] | str | Path | None = None) -> list[Task]:
+def image_folder_tasks(
+    root: str | Path, *, classes: Sequence[str] | str | Path | None = None, key: str = "data.root"
+) -> list[Task]:
     """The tasks of a folder, sorted by name; images may differ in size.
 
     Three layouts are told apart by how deep the images lie:
@@ -27,12 +29,13 @@ def image_folder_tasks(root: str | Path, *, classes: Sequence[str] | str | Path 
         root: the folder.
         classes: class names in the order of the labels: a list, or a text file with one name per line; ``None`` = the
             sorted names of all tasks' class folders. A class needs no folder, but every class folder must be a class.
+        key: the option that names the folder, for error messages.
 
     Raises:
         DataError: a folder is missing or without images, the layout is mixed or too deep, a class folder is not in
             ``classes``, or the classes' file cannot be used.
     """
-    folder = existing_folder(root, expected=f"a folder that holds {LAYOUTS}")
+    folder = existing_folder(root, expected=f"a folder that holds {LAYOUTS}", key=key)
     names = None if classes is None else _class_names(classes)
     top = scan_folder(folder)
     _check_alike([top])

@@ -25,7 +25,7 @@ class ClassifierExport:
 
     Args:
         folder: made if missing.
-        classifier: its backbone is written.
+        classifier: the one that predicts; its backbone is written.
 
     Example:
         >>> ClassifierExport(folder / "export", classifier).attach(engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -17,7 +18,7 @@ class NonFiniteGuard:
     """Warns of skipped updates and stops after too many in a row.
 
     Methods skip an update whose loss or gradient is not finite and say so in ``diagnostics["skipped_update"]``; this
-    handler counts.
+    handler counts. A batch without anything to learn from (its loss is NaN) leaves the count as it is.
 
     Args:
         max_in_a_row: >= 1.
@@ -39,8 +40,10 @@ class NonFiniteGuard:
 
     def check(self, engine: Engine) -> None:
         """Count the update at hand."""
-        if not output_of(engine)["diagnostics"].get("skipped_update"):
-            self.in_a_row = 0
+        output = output_of(engine)
+        if not output["diagnostics"].get("skipped_update"):
+            if not math.isnan(output["loss"]):  # NaN: there was nothing to learn from, which is no good update either
+                self.in_a_row = 0
             return
         self.in_a_row += 1
         where = f"update {engine.state.iteration} (task {batch_of(engine)['task']})"

@@ -20,7 +20,7 @@ from ignite.handlers.tensorboard_logger import TensorboardLogger
 from dusa_ignite import run_folder
 from dusa_ignite.durable import write_text
 from dusa_ignite.engine import TaskEvents, batch_of
-from dusa_ignite.errors import UserError
+from dusa_ignite.errors import StoppedEarly, UserError
 from dusa_ignite.handlers.checkpoint import Interrupted
 from dusa_ignite.handlers.task_results import TaskResults
 from dusa_ignite.handlers.tracked_numbers import plots, results_as_table, update_numbers
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # importing ClearML costs time and patches argparse: only whe
 
 logger = logging.getLogger(__name__)
 
-TASK_IDS, CLEARML, TENSORBOARD = "clearml.json", "clearml", "tensorboard"  # in the run's folder
+CLEARML, TENSORBOARD = "clearml", "tensorboard"  # in the run's folder
 ARTIFACTS = (run_folder.CONFIG, run_folder.RUN, run_folder.RESULTS, run_folder.LOG)
 PICTURES = (run_folder.STREAM_PLOT, run_folder.TASKS_PLOT)
 
@@ -147,7 +147,7 @@ class Tracking:
     ) -> None:
         outcome = "completed"
         if kind is not None:
-            outcome = "stopped" if issubclass(kind, Interrupted | KeyboardInterrupt) else "failed"
+            outcome = "stopped" if issubclass(kind, Interrupted | StoppedEarly | KeyboardInterrupt) else "failed"
         for close in self.on_exit:
             _Warned(close)(outcome)
 
@@ -211,7 +211,7 @@ def _start_clearml(
         shutil.rmtree(folder / CLEARML, ignore_errors=True)
     else:
         with suppress(OSError, ValueError, TypeError):  # there is none, or it cannot be read: a new task, then
-            ids = dict(json.loads((folder / TASK_IDS).read_text()))
+            ids = dict(json.loads((folder / run_folder.CLEARML_TASKS).read_text()))
     name = task or folder.name
     session = ClearMLSession(
         project=project,
@@ -224,7 +224,7 @@ def _start_clearml(
     )
     if ids.get(mode, session.task_id) != session.task_id:
         logger.warning("ClearML: task %s cannot be gone on with, a new one is made", ids[mode])
-    _Warned(write_text)(folder / TASK_IDS, json.dumps({**ids, mode: session.task_id}) + "\n")
+    _Warned(write_text)(folder / run_folder.CLEARML_TASKS, json.dumps({**ids, mode: session.task_id}) + "\n")
     logger.info("ClearML: task %s at %s", session.task_id, session.where)
     return session
 

@@ -19,7 +19,6 @@ from ignite.engine import Engine
 from torch.nn import functional as F
 
 from dusa_ignite.distributed import gather_batch, global_max, position_in_batch
-from dusa_ignite.errors import ConfigError
 from dusa_ignite.methods.step import Update, chunks
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
@@ -28,7 +27,6 @@ from dusa_ignite.models.views import to_float
 def lame(
     *,
     classifier: Classifier,
-    batch_size: int,
     micro_batch_size: int,
     num_neighbours: int = 5,
     max_steps: int = 100,
@@ -37,7 +35,6 @@ def lame(
 
     Args:
         classifier: in eval mode, its BatchNorm layers on the stored source statistics.
-        batch_size: images of a full global batch, over which neighbours are sought.
         micro_batch_size: images predicted at once; no effect on results.
         num_neighbours: k, >= 1; at most all others of a batch are taken.
         max_steps: at which the procedure ends, if it has not converged, >= 1.
@@ -48,13 +45,8 @@ def lame(
         adjustment changed.
 
     Raises:
-        ConfigError: batches of one image have no neighbours.
         ValueError: the classifier's BatchNorm layers use the batch's statistics.
     """
-    if batch_size < 2:
-        raise ConfigError(
-            "data.batch_size: 1, but method.name=lame adjusts the images of a batch to each other; take at least 2"
-        )
     if classifier.mixes_images:
         raise ValueError("lame needs a classifier with batch_norm='source'")
     parameter = next(classifier.parameters())

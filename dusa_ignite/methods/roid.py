@@ -24,7 +24,6 @@ from ignite.engine import Engine
 from torch.nn import functional as F
 
 from dusa_ignite.distributed import all_reduce_gradients, gather_batch, global_sum, position_in_batch
-from dusa_ignite.errors import ConfigError
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.cotta import symmetric_cross_entropy
 from dusa_ignite.methods.step import Pass, Update, finite_step, trainable_parameters
@@ -61,7 +60,6 @@ def roid(
     optimizer: torch.optim.Optimizer,
     memory: RoidMemory,
     seed: int,
-    batch_size: int,
     micro_batch_size: int,
     temperature: float = 1 / 3,
     prediction_decay: float = 0.9,
@@ -80,7 +78,6 @@ def roid(
         optimizer: over those parameters.
         memory: made from the source classifier; stateful.
         seed: of the augmentations, keyed by image.
-        batch_size: images of a full global batch, over which weights are stretched.
         micro_batch_size: images in the graph at once; no effect on results.
         temperature: of the weights, > 0.
         prediction_decay: of the mean prediction, in [0, 1].
@@ -93,14 +90,7 @@ def roid(
     Returns:
         ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`. ``diagnostics`` has
         ``reliable``, the share of images whose weight is not 0.
-
-    Raises:
-        ConfigError: batches of one image leave nothing to weigh or correct by.
     """
-    if batch_size < 2:
-        raise ConfigError(
-            "data.batch_size: 1, but method.name=roid weighs the images of a batch against each other; take at least 2"
-        )
     parameters = trainable_parameters(optimizer)
     device, dtype = parameters[0].device, parameters[0].dtype
 

@@ -50,6 +50,9 @@ class Classifier(nn.Module):
         self.image_size = image_size or own["input_size"][-1]
         self.crop_pct = own["crop_pct"]
         self.interpolation = own["interpolation"]
+        self.squash = own["crop_mode"] == "squash"
+        if own["crop_mode"] == "border":
+            raise CheckpointError("classifier.name: timm pads this model's images to a square, which is not supported")
         self.batch_norm = batch_norm
         self.register_buffer("mean", torch.tensor(own["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(own["std"]).view(1, 3, 1, 1), persistent=False)
@@ -59,8 +62,13 @@ class Classifier(nn.Module):
         """(B, 3, S, S) in [0, 1]: the square that the backbone sees; cropped again, it stays as it is."""
         if len(images) == 0:
             return self.mean.new_empty(0, 3, self.image_size, self.image_size)
-        size, crop_pct = self.image_size, self.crop_pct
-        return classifier_view(images, size=size, crop_pct=crop_pct, interpolation=self.interpolation)
+        return classifier_view(
+            images,
+            size=self.image_size,
+            crop_pct=self.crop_pct,
+            interpolation=self.interpolation,
+            squash=self.squash,
+        )
 
     def view(self, images: Images) -> torch.Tensor:
         """(B, 3, S, S): the crop, normalised with the backbone's mean and standard deviation."""

@@ -66,4 +66,3 @@ def _per_image(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 PATHS: dict[str, Path] = {"linear": linear, "cosine": cosine, "reverse_linear": reverse_linear, "ddpm": ddpm}
-DEFAULT_PATH = {"repa": "linear", "sit": "reverse_linear", "dit": "ddpm"}

@@ -20,8 +20,10 @@ def to_float(images: Images, *, device: torch.device, dtype: torch.dtype) -> Ima
     return images.to(device, non_blocking=True).to(dtype) / 255
 
 
-def classifier_view(images: Images, *, size: int, crop_pct: float, interpolation: str) -> torch.Tensor:
-    """(B, 3, size, size): the shorter side resized to ``size / crop_pct``, then the central square.
+def classifier_view(
+    images: Images, *, size: int, crop_pct: float, interpolation: str, squash: bool = False
+) -> torch.Tensor:
+    """(B, 3, size, size): the shorter side (``squash``: both) resized to ``size / crop_pct``, then the central square.
 
     Images that already are ``size`` x ``size`` stay as they are: ImageNet-C is stored cropped.
     """
@@ -29,7 +31,8 @@ def classifier_view(images: Images, *, size: int, crop_pct: float, interpolation
     def view(image: torch.Tensor) -> torch.Tensor:
         if image.shape[-2:] == (size, size):
             return image
-        image = TF.resize(image, [int(size / crop_pct)], InterpolationMode(interpolation), antialias=True)
+        side = int(size / crop_pct)
+        image = TF.resize(image, [side, side] if squash else [side], InterpolationMode(interpolation), antialias=True)
         return TF.center_crop(image, [size, size]).clamp(0, 1)
 
     return _each_size(view, images)

@@ -63,6 +63,17 @@ def test_part_of_a_run(tmp_path: Path) -> None:
     assert lines[place + 2][2:] == [*"-" * 9, "+2.0", *"-" * 6]
 
 
+def test_runs_of_a_comparison_that_are_not_in_the_tables_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "comparison"
+    for name in ("source", "lame"):
+        write_run(folder / name, {"fog/5": "+-"}, method=name, config=CONVNEXT, overrides=OVERRIDES)
+    text = compare_with_paper([folder])
+    assert text.splitlines()[-1].startswith(
+        f"{folder / 'lame'}: the paper has no line for setting fully, convnext_large"
+    )
+    assert [line[0] for line in lines_of(text, "1 fully, ConvNeXt-L") if line[:1] == ["source"]] == ["source"]
+
+
 def test_what_has_no_place(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing: holds no finished run"):
         compare_with_paper([tmp_path / "nothing"])

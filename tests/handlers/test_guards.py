@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from typing import Any
 
@@ -14,14 +15,14 @@ from dusa_ignite.handlers import NonFiniteGuard
 
 
 def run(skipped: list[bool | None], max_in_a_row: int) -> tuple[NonFiniteGuard, int]:
-    """A run whose updates are skipped or not (``None`` = the method does not say), three to a task."""
+    """A run whose updates are skipped or not (``None`` = there is nothing to learn from), three to a task."""
     reached = 0
 
     def update(engine: Any, batch: dict[str, Any]) -> dict[str, Any]:
         nonlocal reached
         reached = engine.state.iteration
         one = skipped[reached - 1]
-        return {"diagnostics": {} if one is None else {"skipped_update": float(one)}}
+        return {"loss": math.nan if one is None else 1.0, "diagnostics": {} if one is None else {"skipped_update": one}}
 
     engine = create_adaptation_engine(update)
     guard = NonFiniteGuard(max_in_a_row=max_in_a_row)
@@ -57,9 +58,11 @@ def test_a_good_update_starts_the_count_again() -> None:
     assert guard.in_a_row == 1
 
 
-def test_a_method_that_skips_nothing() -> None:
+def test_batches_without_anything_to_learn_from_do_not_count() -> None:
     guard, reached = run([None] * 5, max_in_a_row=1)
     assert (guard.in_a_row, reached) == (0, 5)
+    guard, reached = run([None, True, None, True, None, True, None], max_in_a_row=3)
+    assert reached == 6
 
 
 def test_each_skipped_update_is_reported(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,8 @@ METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sar": (without_seed(sar), {"memory": SarMemory, "entropy_margin": 0.2, "recovery_threshold": 0.0}),
     "deyo": (deyo, {"entropy_threshold": 0.6, "plpd_threshold": 0.1, "destruction": "pixel"}),
     "cotta": (cotta, {"memory": CottaMemory, "confidence_threshold": 1.0, "num_augmentations": 1}),
-    "roid": (roid, {"memory": RoidMemory, "batch_size": 2}),
-    "roid, certain": (roid, {"memory": RoidMemory, "batch_size": 2, "consistency": False}),
+    "roid": (roid, {"memory": RoidMemory}),
+    "roid, certain": (roid, {"memory": RoidMemory, "consistency": False}),
     "dusa": (dusa, {"guided": True, "num_top": 2, "num_random": 1}),
 }
 BATCHES = [

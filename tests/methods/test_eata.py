@@ -19,7 +19,11 @@ from entropy_toys import (
     without_seed,
 )
 from toys import CLASSES, SIDE, assert_identical, toy_classifier
+from written_runs import DIGITS
 
+from dusa_ignite import build, build_method
+from dusa_ignite.config import load_config
+from dusa_ignite.errors import DataError
 from dusa_ignite.handlers import TaskReset
 from dusa_ignite.methods.eata import EataMemory, backpropagate_drift, eata, fisher_information
 
@@ -132,3 +136,16 @@ def test_without_learning_it_is_the_source() -> None:
 )
 def test_contract(check: Any, variant: Any) -> None:
     check(variant)
+
+
+def test_clean_images_are_read_only_if_they_matter() -> None:
+    options = ["method.name=eata", "method.fisher_root=/no/where"]
+    for beta in (0, 2000):
+        config = load_config(DIGITS, [*options, f"method.beta={beta}"])
+        classifier = build.classifier(config)
+        parts = (classifier, None, build_method.optimizer(config, classifier, None))
+        if beta == 0:
+            build_method.update(config, *parts, memory=EataMemory(classifier))
+        else:
+            with pytest.raises(DataError, match=r"^/no/where: no such folder; method\.fisher_root must name"):
+                build_method.update(config, *parts, memory=EataMemory(classifier))

@@ -10,12 +10,11 @@ import pytest
 import torch
 from toys import CLASSES, assert_identical, toy_classifier
 
-from dusa_ignite.errors import ConfigError
 from dusa_ignite.methods.lame import adjust, lame, neighbours
 
 
 def make(**options: Any) -> toys.Run:
-    return toys.Run(lame, **{"lr": None, "batch_size": 5, "num_neighbours": 2, **options})
+    return toys.Run(lame, **{"lr": None, "num_neighbours": 2, **options})
 
 
 def make_mobile(**options: Any) -> toys.Run:
@@ -108,11 +107,6 @@ def test_an_image_alone_keeps_its_prediction() -> None:
     logits = toy_classifier().double()(toys.make_batch("fog", 3, 1)["images"].double() / 255)
     toys.assert_close(make().meet([("fog", 3, 1)]).log[0]["y_pred"], logits.detach().log_softmax(1))
     assert logits.shape == (1, CLASSES)
-
-
-def test_batches_of_one_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data\.batch_size: 1, but method\.name=lame .* take at least 2"):
-        make(batch_size=1)
 
 
 def test_batch_statistics_are_refused() -> None:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from toys import CLASSES, SEED, toy_classifier
 
-from dusa_ignite.errors import ConfigError
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.roid import RoidMemory, correct_prior, image_weights, roid, soft_likelihood_ratio
 from dusa_ignite.models.classifier import set_trainable
@@ -20,7 +19,7 @@ PREDICTIONS = torch.tensor([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]], 
 
 
 def make(**options: Any) -> toys.Run:
-    return toys.Run(roid, memory=RoidMemory, **{"batch_size": 5, "lr": 0.01, **options})
+    return toys.Run(roid, memory=RoidMemory, **{"lr": 0.01, **options})
 
 
 def test_soft_likelihood_ratio_by_hand() -> None:
@@ -106,11 +105,6 @@ def test_only_what_learns_is_drawn_to_the_source() -> None:
     run = make(classifier=classifier)
     assert set(run.memory.source) == {name for name, p in classifier.named_parameters() if p.requires_grad}
     assert all("weight" in name or "bias" in name for name in run.memory.source)
-
-
-def test_batches_of_one_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data\.batch_size: 1, but method\.name=roid .* take at least 2"):
-        make(batch_size=1)
 
 
 def test_a_last_batch_of_one_image_is_met() -> None:

@@ -11,10 +11,11 @@ from conftest import load_golden, split_golden
 from safetensors.torch import save_file
 from torch import nn
 
+from dusa_ignite.config.agreement import FAMILY_PATHS
 from dusa_ignite.methods.diagnostics import guidance_diagnostics
 from dusa_ignite.methods.dusa import dusa_loss
 from dusa_ignite.models import Guide, load_transformer
-from dusa_ignite.models.paths import DEFAULT_PATH, PATHS
+from dusa_ignite.models.paths import PATHS
 
 
 class Affine(nn.Module):
@@ -82,7 +83,7 @@ def golden_update(
     weights, _, sizes = split_golden(f"{family}_tiny")
     save_file(weights, folder / "weights.safetensors")
     transformer = load_transformer(str(folder / "weights.safetensors"), family=family, **sizes)
-    guide = Guide(transformer, path=PATHS[DEFAULT_PATH[family]], image_size=8).double()
+    guide = Guide(transformer, path=PATHS[FAMILY_PATHS[family][0]], image_size=8).double()
 
     x0, noise = golden["latents"].double(), golden["noise"].double()
     logits = golden["logits"].double().requires_grad_()

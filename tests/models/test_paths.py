@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dusa_ignite.models.paths import DEFAULT_PATH, PATHS, alphas_cumprod
+from dusa_ignite.models.paths import PATHS, alphas_cumprod
 
 X0, Z = 2.0, -1.0
 
@@ -92,7 +92,3 @@ def test_each_image_has_its_own_time_and_x0_its_dtype(name: str) -> None:
         alone = PATHS[name](x0[i : i + 1], z[i : i + 1], t[i : i + 1])
         for together, single in zip((x_t, target, model_time), alone, strict=True):
             assert torch.equal(together[i : i + 1], single)
-
-
-def test_default_paths_follow_the_family() -> None:
-    assert DEFAULT_PATH == {"repa": "linear", "sit": "reverse_linear", "dit": "ddpm"}

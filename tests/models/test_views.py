@@ -36,6 +36,12 @@ def test_classifier_view_cuts_the_central_square() -> None:
     torch.testing.assert_close(view, grey([[12, 13], [22, 23]]) / 100, rtol=0, atol=1e-15)
 
 
+def test_classifier_view_squashes_where_timm_does() -> None:
+    rows = [[float(x)] * 4 for x in range(2)]  # 2 x 4, and 4 wide is 2 squashed
+    view = classifier_view(grey(rows), size=2, crop_pct=1.0, interpolation="nearest", squash=True)
+    assert torch.equal(view, grey([[0, 0], [1, 1]]))
+
+
 def test_classifier_view_rounds_the_resize_down() -> None:
     image = torch.rand(1, 3, 235, 300)  # 224 / 0.95 = 235.8
     view = classifier_view(image, size=224, crop_pct=0.95, interpolation="bicubic")
