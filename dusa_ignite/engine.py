@@ -4,7 +4,7 @@ A **batch** is a dict with ``images`` (uint8 RGB, (B, 3, H, W) or a list of (3, 
 unknown), ``index`` ((B,) int64, position in the task's data set), ``task`` (name), ``first`` and ``last`` (is it the
 task's first, last batch?). With several processes each has its share of the global batch, possibly empty.
 
-The **output** of an update is a dict with ``y_pred`` ((B, C) logits from before the update), ``y`` ((B,) labels),
+The **output** of an update is a dict with ``y_pred`` ((B, C) logits: the predictions that count), ``y`` ((B,) labels),
 ``loss`` (float, mean over the global batch; NaN where a method has none) and ``diagnostics`` (floats over the global
 batch; ``skipped_update`` is 1.0 where the update was not applied). Nothing in it is attached to a graph.
 """
@@ -55,7 +55,7 @@ class TaskWise(MetricUsage):
 def create_adaptation_engine(update: Callable[[Engine, dict[str, Any]], dict[str, Any]]) -> Engine:
     """An engine that calls ``update`` on every batch and fires :class:`TaskEvents`.
 
-    Run it over a :class:`dusa_ignite.data.TaskStream` (or any iterable of such batches) for one epoch;
+    Run it over a :class:`dusa_ignite.data.tasks.TaskStream` (or any iterable of such batches) for one epoch;
     ``engine.state.task`` names the current task. A stream with ``seek`` goes on behind ``engine.state.iteration`` when
     the engine resumes from a loaded state.
 
