@@ -22,6 +22,7 @@ from dusa_ignite.training import train
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "configs" / "digits_pretrain.yaml"
 QUICK = (
+    "num_threads=1",
     "classifier={iterations: 12, batch_size: 32, lr: 3.0e-3, warmup: 3, ema_decay: 0.5, validate_every: 5}",
     "transformer={iterations: 20, batch_size: 32, lr: 4.0e-3, warmup: 3, ema_decay: 0.5, hidden_size: 32, depth: 1}",
 )

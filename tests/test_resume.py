@@ -99,7 +99,7 @@ def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_finished_run_with_another_config_is_refused(tmp_path: Path) -> None:
     adapt(0, configure(tmp_path))
-    with pytest.raises(ConfigError, match=r"optimizer.lr: 0.0007 before, 0.5 now; seed: 2024 before, 7 now$"):
+    with pytest.raises(ConfigError, match=r"optimizer.lr: 0.0003 before, 0.5 now; seed: 2024 before, 7 now$"):
         adapt(0, configure(tmp_path, "seed=7", "optimizer.lr=0.5"))
 
 
@@ -211,7 +211,7 @@ def test_another_config_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     interrupt_after(2, monkeypatch)
     with pytest.raises(Interrupted):
         adapt(0, configure(tmp_path))
-    with pytest.raises(ConfigError, match=r"optimizer.lr: 0.0007 before, 0.1 now; seed: 2024 before, 7 now$"):
+    with pytest.raises(ConfigError, match=r"optimizer.lr: 0.0003 before, 0.1 now; seed: 2024 before, 7 now$"):
         adapt(0, configure(tmp_path, "seed=7", "optimizer.lr=0.1", "data.num_workers=1", "run.log_every_seconds=1"))
     monkeypatch.undo()
     adapt(0, configure(tmp_path, "data.num_workers=1", "data.micro_batch_size=5"))

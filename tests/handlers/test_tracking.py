@@ -145,7 +145,7 @@ def test_offline_session_of_a_digits_run_that_is_stopped_and_resumed(tmp_path: P
 
     assert (task["project_name"], task["name"], sorted(task["tags"])) == ("tta", "demo", ["a", "b"])
     options = {name: option["value"] for name, option in task["hyperparams"]["config"].items()}
-    assert (options["data/limit"], options["method/name"], options["optimizer/lr"]) == ("160", "dusa", "0.0007")
+    assert (options["data/limit"], options["method/name"], options["optimizer/lr"]) == ("160", "dusa", "0.0003")
 
     found = scalars(events)
     updates = [json.loads(line) for line in log.read_text().splitlines()]

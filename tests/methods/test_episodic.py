@@ -12,7 +12,6 @@ from toys import CLASSES, SIDE
 
 from dusa_ignite import build, build_method
 from dusa_ignite.config import Config
-from dusa_ignite.errors import ConfigError
 from dusa_ignite.methods.roid import correct_prior
 from dusa_ignite.models import Classifier
 
@@ -89,11 +88,3 @@ def test_the_update_comes_before_the_prediction() -> None:
     classifier, output, _ = adapt({"name": "dusa", "num_top": 2, "num_random": 1}, **GUIDE)
     assert torch.equal(output["y_pred"], logits_of(classifier))
     torch.testing.assert_close(output["y"], torch.arange(4))
-
-
-@pytest.mark.parametrize("name", ["cotta", "rotta"])
-def test_averages_over_batches_are_refused(name: str) -> None:
-    trainable = {"trainable": "norm"} if name == "rotta" else {}
-    classifier = {"name": "test_convnext", "pretrained": False, "num_classes": CLASSES, **trainable}
-    with pytest.raises(ConfigError, match=f"setting: {name} predicts with a teacher that averages over batches"):
-        adapt({"name": name}, classifier=classifier)
