@@ -6,7 +6,6 @@ Updates run on random images, so no data set is needed; weights may be ``random`
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import tempfile
 import time
@@ -77,15 +76,16 @@ def measure(config: Config, *, updates: int, pixels: int, folder: Path | None) -
     batch = random_batch(config, pixels=pixels)
     first = seconds(lambda: update(None, batch))  # type: ignore[arg-type]
     times = sorted(seconds(lambda: update(None, batch)) for _ in range(updates))  # type: ignore[arg-type]
-    median = times[len(times) // 2] if times else math.nan
     trained = sum(p.numel() for group in optimizer.param_groups for p in group["params"]) if optimizer else 0
     rows = [
         ["trained parameters", f"{trained / 1e6:.1f} M"],
         ["first update", f"{first:.3f} s"],
-        ["median update", f"{median:.3f} s, {config.data.batch_size / median:.2f} images/s"],
-        ["slowest update", f"{times[-1] if times else math.nan:.3f} s"],
-        *[[f"peak memory, {where}", f"{size / 2**30:.2f} GiB"] for where, size in peak_memory_bytes().items()],
     ]
+    if times:
+        median = times[len(times) // 2]
+        rows.append(["median update", f"{median:.3f} s, {config.data.batch_size / median:.2f} images/s"])
+        rows.append(["slowest update", f"{times[-1]:.3f} s"])
+    rows += [[f"peak memory, {where}", f"{size / 2**30:.2f} GiB"] for where, size in peak_memory_bytes().items()]
     if folder is not None:
         things = {"classifier": classifier, "transformer": guide and guide.transformer, "optimizer": optimizer}
         rows += checkpoint_rows(
