@@ -24,8 +24,7 @@ CONFIG, RESULTS, SUMMARY, RUN, LOG, UPDATES, PREDICTIONS = (
     "predictions.csv",
 )
 STREAM_PLOT, TASKS_PLOT = "accuracy_stream.png", "accuracy_tasks.png"
-CLEARML_TASKS = "clearml.json"  # the ids of the tasks that a resumed run goes on with
-OUTPUTS = (CONFIG, RESULTS, SUMMARY, RUN, LOG, UPDATES, PREDICTIONS, STREAM_PLOT, TASKS_PLOT, CLEARML_TASKS)
+OUTPUTS = (CONFIG, RESULTS, SUMMARY, RUN, LOG, UPDATES, PREDICTIONS, STREAM_PLOT, TASKS_PLOT)
 CHECKPOINTS, EXPORTS = "checkpoints", "export"  # folders within
 FREE_TO_CHANGE = (  # on resuming: no effect on results, but for the last digits of sums taken in another order
     "name",

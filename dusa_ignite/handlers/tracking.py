@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # importing ClearML costs time and patches argparse: only whe
 
 logger = logging.getLogger(__name__)
 
-CLEARML, TENSORBOARD = "clearml", "tensorboard"  # in the run's folder
+TASK_IDS, CLEARML, TENSORBOARD = "clearml.json", "clearml", "tensorboard"  # in the run's folder
 ARTIFACTS = (run_folder.CONFIG, run_folder.RUN, run_folder.RESULTS, run_folder.LOG)
 PICTURES = (run_folder.STREAM_PLOT, run_folder.TASKS_PLOT)
 
@@ -103,6 +103,8 @@ def attach_tracking(
     tracking = Tracking(engine, folder=folder, results=results)
     if idist.get_rank() > 0:
         return tracking
+    if not resumed:
+        _Warned(lambda: (folder / TASK_IDS).unlink(missing_ok=True))()  # of a run that is overwritten
     if tensorboard:
         events = folder / TENSORBOARD
         if not resumed:
@@ -211,7 +213,7 @@ def _start_clearml(
         shutil.rmtree(folder / CLEARML, ignore_errors=True)
     else:
         with suppress(OSError, ValueError, TypeError):  # there is none, or it cannot be read: a new task, then
-            ids = dict(json.loads((folder / run_folder.CLEARML_TASKS).read_text()))
+            ids = dict(json.loads((folder / TASK_IDS).read_text()))
     name = task or folder.name
     session = ClearMLSession(
         project=project,
@@ -224,7 +226,7 @@ def _start_clearml(
     )
     if ids.get(mode, session.task_id) != session.task_id:
         logger.warning("ClearML: task %s cannot be gone on with, a new one is made", ids[mode])
-    _Warned(write_text)(folder / run_folder.CLEARML_TASKS, json.dumps({**ids, mode: session.task_id}) + "\n")
+    _Warned(write_text)(folder / TASK_IDS, json.dumps({**ids, mode: session.task_id}) + "\n")
     logger.info("ClearML: task %s at %s", session.task_id, session.where)
     return session
 

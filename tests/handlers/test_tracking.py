@@ -341,6 +341,14 @@ def test_a_new_run_of_the_same_name_starts_new_curves(tmp_path: Path) -> None:
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_new_run_of_the_same_name_forgets_the_tasks(tmp_path: Path, resumed: bool) -> None:
+    (tmp_path / "clearml.json").write_text('{"online": "0123"}')
+    engine, results = toy_engine()
+    attach_tracking(engine, folder=tmp_path, results=results, parameters={}, resumed=resumed)
+    assert (tmp_path / "clearml.json").exists() is resumed
+
+
 def test_the_first_process_alone_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idist, "get_rank", lambda: 1)
     engine, results = toy_engine()
