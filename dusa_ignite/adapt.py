@@ -35,7 +35,6 @@ from dusa_ignite.handlers.append import AppendedFile
 from dusa_ignite.handlers.tracking import attach_tracking, check_tracking
 from dusa_ignite.handlers.update_log import read_update_log
 from dusa_ignite.models import Classifier, Guide
-from dusa_ignite.plots import plot_stream, plot_tasks
 from dusa_ignite.provenance import describe_run, peak_memory_bytes
 from dusa_ignite.results import mean_row, overall, results_table, write_csv, write_json
 
@@ -198,6 +197,8 @@ def finish(config: Config, folder: Path, rows: list[dict[str, Any]], *, logs: Se
     Raises:
         UserError: a file cannot be written; the run counts as unfinished.
     """
+    from dusa_ignite.plots import plot_stream, plot_tasks  # matplotlib, which only this process needs, and only now
+
     try:
         for log in logs:
             log.flush()
