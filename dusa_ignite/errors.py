@@ -5,6 +5,15 @@ Everything the package raises because of something outside it (a config, a folde
 defect of the package and keeps its traceback.
 """
 
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
 
 class UserError(Exception):
     """Something the user gave cannot be used; the message names the file or key and what to do."""
@@ -27,3 +36,17 @@ class StoppedEarly(BaseException):
 
     Like ``KeyboardInterrupt`` no ``Exception``: it may come while a file is read, and does not mean that it is damaged.
     """
+
+
+def report_errors(main: Callable[P, int]) -> Callable[P, int]:
+    """Where something the user gave cannot be used, the reason goes to standard error and the exit code is 2."""
+
+    @functools.wraps(main)
+    def reporting(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    return reporting

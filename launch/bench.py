@@ -18,7 +18,7 @@ import torch
 from dusa_ignite import build, build_method
 from dusa_ignite.checkpoints import AtomicSaver
 from dusa_ignite.config import Config, load_config
-from dusa_ignite.errors import UserError
+from dusa_ignite.errors import report_errors
 from dusa_ignite.provenance import hardware, peak_memory_bytes
 from dusa_ignite.results import text_table
 
@@ -116,15 +116,12 @@ def checkpoint_rows(things: dict[str, Any], folder: Path, *, background: bool) -
     return rows
 
 
+@report_errors
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; the exit code is 2 where something given cannot be used."""
     options = parse(arguments)
-    try:
-        config = load_config(options.config, options.overrides)
-        rows = measure(config, updates=options.updates, pixels=options.pixels, folder=options.folder)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    config = load_config(options.config, options.overrides)
+    rows = measure(config, updates=options.updates, pixels=options.pixels, folder=options.folder)
     machine = hardware()
     rows.append(
         ["machine", f"{machine['cpu_cores']} cores, {', '.join(machine['gpus']) or 'no GPU'}, {idist.device()}"]

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from dusa_ignite.config import load_config, to_yaml
-from dusa_ignite.errors import ConfigError, UserError
+from dusa_ignite.errors import ConfigError, report_errors
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -25,16 +25,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_intermixed_args(arguments)
 
 
+@report_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run; the exit code is 2 where something given cannot be used, 75 where a signal stopped a run."""
     options = parse(arguments)
-    try:
-        if options.nproc < 1:
-            raise ConfigError(f"--nproc: {options.nproc} is not allowed; allowed: an integer >= 1")
-        config = load_config(options.config, [*options.overrides, *(["resume=auto"] if options.resume else [])])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.nproc < 1:
+        raise ConfigError(f"--nproc: {options.nproc} is not allowed; allowed: an integer >= 1")
+    config = load_config(options.config, [*options.overrides, *(["resume=auto"] if options.resume else [])])
     if options.print_config:
         print(to_yaml(config), end="")
         return 0

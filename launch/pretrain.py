@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from dusa_ignite.config import read_config, to_yaml
-from dusa_ignite.errors import UserError
+from dusa_ignite.errors import report_errors
 from dusa_ignite.pretrain_config import PretrainConfig
 
 
@@ -23,22 +23,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_intermixed_args(arguments)
 
 
+@report_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run; the exit code is 2 where something given cannot be used."""
     options = parse(arguments)
-    try:
-        config = read_config(options.config, options.overrides, schema=PretrainConfig)
-        if options.print_config:
-            print(to_yaml(config), end="")
-            return 0
-        from dusa_ignite import run_folder  # what follows imports torch, which printing a config does not need
-        from dusa_ignite.pretrain import pretrain
+    config = read_config(options.config, options.overrides, schema=PretrainConfig)
+    if options.print_config:
+        print(to_yaml(config), end="")
+        return 0
+    from dusa_ignite import run_folder  # what follows imports torch, which printing a config does not need
+    from dusa_ignite.pretrain import pretrain
 
-        run_folder.log_to(None)
-        pretrain(config, overwrite=options.overwrite)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    run_folder.log_to(None)
+    pretrain(config, overwrite=options.overwrite)
     return 0
 
 

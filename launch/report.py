@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dusa_ignite.errors import DataError, UserError
+from dusa_ignite.errors import DataError, report_errors
 from dusa_ignite.plots import plot_tasks
 from dusa_ignite.results import Row, comparison_table, read_csv
 from dusa_ignite.run_folder import RESULTS
@@ -20,22 +20,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@report_errors
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; the exit code is 2 where a folder holds no results or a picture cannot be written."""
     options = parse(arguments)
-    try:
-        runs = {}
-        for folder in options.runs:
-            if not (folder / RESULTS).is_file():
-                raise DataError(f"{folder}: holds no {RESULTS}; give the folder of a run")
-            runs[folder.name if folder.name not in runs else str(folder)] = read_csv(folder / RESULTS)
-        print(comparison_table(runs))
-        if options.plot:
-            draw(options.plot, runs)
-            print(f"\nplot: {options.plot}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    runs = {}
+    for folder in options.runs:
+        if not (folder / RESULTS).is_file():
+            raise DataError(f"{folder}: holds no {RESULTS}; give the folder of a run")
+        runs[folder.name if folder.name not in runs else str(folder)] = read_csv(folder / RESULTS)
+    print(comparison_table(runs))
+    if options.plot:
+        draw(options.plot, runs)
+        print(f"\nplot: {options.plot}")
     return 0
 
 

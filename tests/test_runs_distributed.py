@@ -99,6 +99,14 @@ def test_nproc_starts_processes(single: Path, tmp_path: Path) -> None:
     assert_equal_runs(single, tmp_path)
 
 
+def test_single_precision_differs_in_few_images(tmp_path: Path) -> None:
+    run_here(tmp_path / "one", "run.precision=float32")
+    done = start([sys.executable, "launch/main.py", "--nproc", "2"], tmp_path / "two", "run.precision=float32")
+    assert done.returncode == 0, done.stderr
+    for a, b in zip(outcome(tmp_path / "one")[0][:-1], outcome(tmp_path / "two")[0][:-1], strict=True):
+        assert abs(a["top1"] - b["top1"]) * a["images"] <= 2
+
+
 @pytest.mark.parametrize("setting", ["continual", "fully"])
 def test_fsdp_and_its_checkpoints_on_another_number_of_processes(single: Path, tmp_path: Path, setting: str) -> None:
     extra = [] if setting == "continual" else ["optimizer.name=sgd", "optimizer.lr=1e-3"]

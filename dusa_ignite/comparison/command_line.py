@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import os
-import sys
-from collections.abc import Callable
 from typing import Any
 
-from dusa_ignite.errors import ConfigError, UserError
+from dusa_ignite.errors import ConfigError
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, seeds: str, required: bool) -> None:
@@ -54,17 +51,3 @@ def planned(options: argparse.Namespace) -> dict[str, Any]:
         "output": options.output,
         "overwrite": options.overwrite,
     }
-
-
-def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """Where something given cannot be used, the reason goes to standard error and the exit code is 2."""
-
-    @functools.wraps(main)
-    def reporting(arguments: list[str]) -> int:
-        try:
-            return main(arguments)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-
-    return reporting

@@ -81,7 +81,8 @@ def compare_with_paper(folders: Sequence[Path]) -> str:
     found: dict[tuple[str, str, str], list[Run]] = {}
     left_out: list[str] = []
     for folder in folders:
-        for run in (runs := _runs_in(folder)):
+        runs = _runs_in(folder)
+        for run in runs:
             try:
                 found.setdefault(_place(run), []).append(run)
             except DataError as error:
