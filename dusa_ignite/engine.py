@@ -55,7 +55,7 @@ class TaskWise(MetricUsage):
 def create_adaptation_engine(update: Callable[[Engine, dict[str, Any]], dict[str, Any]]) -> Engine:
     """An engine that calls ``update`` on every batch and fires :class:`TaskEvents`.
 
-    Run it over a :class:`dusa_ignite.data.tasks.TaskStream` (or any iterable of such batches) for one epoch;
+    Run it over a :class:`dusa_ignite.data.stream.TaskStream` (or any iterable of such batches) for one epoch;
     ``engine.state.task`` names the current task. A stream with ``seek`` goes on behind ``engine.state.iteration`` when
     the engine resumes from a loaded state.
 

@@ -15,12 +15,12 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 
-from dusa_ignite import build, build_method
-from dusa_ignite.checkpoints import AtomicSaver
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import report_errors
-from dusa_ignite.provenance import hardware, peak_memory_bytes
-from dusa_ignite.results import text_table
+from dusa_ignite.results.rows import text_table
+from dusa_ignite.runs import build, build_method
+from dusa_ignite.runs.checkpoints import AtomicSaver
+from dusa_ignite.runs.provenance import hardware, peak_memory_bytes
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -10,10 +10,10 @@ import shlex
 import sys
 from pathlib import Path
 
+from dusa_ignite.commands.many_runs import add_run_options, planned
 from dusa_ignite.comparison import compare_with_paper, make_plan, run_all, write_report
-from dusa_ignite.comparison.command_line import add_run_options, planned
 from dusa_ignite.errors import ConfigError, report_errors
-from dusa_ignite.run_folder import log_to
+from dusa_ignite.runs.folder import log_to
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

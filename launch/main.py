@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.print_config:
         print(to_yaml(config), end="")
         return 0
-    from dusa_ignite.adapt import adapt  # imports torch, which printing a config does not need
-    from dusa_ignite.launcher import launch
+    from dusa_ignite.distributed.launch import launch
+    from dusa_ignite.runs.adapt import adapt  # imports torch, which printing a config does not need
 
     return launch(adapt, config, options.overwrite, nproc=options.nproc, timeout=config.distributed.timeout_minutes)
 

@@ -7,7 +7,7 @@ import sys
 
 from dusa_ignite.config import read_config, to_yaml
 from dusa_ignite.errors import report_errors
-from dusa_ignite.pretrain_config import PretrainConfig
+from dusa_ignite.pretraining.config import PretrainConfig
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -31,8 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.print_config:
         print(to_yaml(config), end="")
         return 0
-    from dusa_ignite import run_folder  # what follows imports torch, which printing a config does not need
-    from dusa_ignite.pretrain import pretrain
+    from dusa_ignite.pretraining.digits import pretrain
+    from dusa_ignite.runs import (
+        folder as run_folder,  # what follows imports torch, which printing a config does not need
+    )
 
     run_folder.log_to(None)
     pretrain(config, overwrite=options.overwrite)

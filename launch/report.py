@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from dusa_ignite.errors import DataError, report_errors
-from dusa_ignite.plots import plot_tasks
-from dusa_ignite.results import Row, comparison_table, read_csv
-from dusa_ignite.run_folder import RESULTS
+from dusa_ignite.results.plots import plot_tasks
+from dusa_ignite.results.rows import Row, comparison_table, read_csv
+from dusa_ignite.runs.folder import RESULTS
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

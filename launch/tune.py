@@ -6,10 +6,10 @@ import argparse
 import shlex
 import sys
 
+from dusa_ignite.commands.many_runs import add_run_options, planned
 from dusa_ignite.comparison import plan_tuning, run_all, write_tuning
-from dusa_ignite.comparison.command_line import add_run_options, planned
 from dusa_ignite.errors import report_errors
-from dusa_ignite.run_folder import log_to
+from dusa_ignite.runs.folder import log_to
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -27,15 +27,16 @@ import torch
 from ignite.engine import Engine
 from safetensors.torch import load_file
 
-from dusa_ignite import adapt as adapt_module
-from dusa_ignite import build, checkpoints, results
-from dusa_ignite.checkpoints import load_newest
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.engine import batch_of
 from dusa_ignite.handlers import ClassifierExport, TaskResults
 from dusa_ignite.models import Guide
-from dusa_ignite.models.checkpoints import save_weights
-from dusa_ignite.results import TIME_COLUMNS
+from dusa_ignite.models.weights import save_weights
+from dusa_ignite.results import rows as results
+from dusa_ignite.results.rows import TIME_COLUMNS
+from dusa_ignite.runs import adapt as adapt_module
+from dusa_ignite.runs import build, checkpoints
+from dusa_ignite.runs.checkpoints import load_newest
 
 ROOT = Path(__file__).parents[1]
 OVERRIDES = [

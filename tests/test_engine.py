@@ -9,9 +9,9 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from ignite.metrics import Average
-from toys import numbered_task, through_a_file, without_times
+from support.toys import numbered_task, through_a_file, without_times
 
-from dusa_ignite.data.tasks import TaskStream
+from dusa_ignite.data.stream import TaskStream
 from dusa_ignite.engine import TaskEvents, TaskWise, batch_of, create_adaptation_engine, output_of
 from dusa_ignite.handlers import NonFiniteGuard, TaskResults, attach_metrics, task_metrics
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from dusa_ignite import run_folder
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import DataError
-from dusa_ignite.results import Row, read_csv
+from dusa_ignite.results.rows import Row, read_csv
+from dusa_ignite.runs import folder as run_folder
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FinishedRun:
         rows: results by task, ``mean`` among them.
         streams: by task, in the order of the run.
         peak_memory: bytes by place, ``host`` and perhaps ``gpu``.
-        made_of: versions, commit, hashes, hardware, see :mod:`dusa_ignite.provenance`.
+        made_of: versions, commit, hashes, hardware, see :mod:`dusa_ignite.runs.provenance`.
     """
 
     label: str

@@ -13,13 +13,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from dusa_ignite import run_folder
 from dusa_ignite.comparison.names import SHORT
 from dusa_ignite.comparison.tables import console_table
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.data.corruption_names import BENCHMARK_CORRUPTIONS
 from dusa_ignite.errors import DataError
-from dusa_ignite.results import read_csv
+from dusa_ignite.results.rows import read_csv
+from dusa_ignite.runs import folder as run_folder
 
 SEVERITY = 5
 IMAGES = 50_000  # per corruption, in the paper

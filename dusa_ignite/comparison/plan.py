@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dusa_ignite import run_folder
 from dusa_ignite.config import Config, load_config, method_names
 from dusa_ignite.config.fields import nearest
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.runs import folder as run_folder
 
 SOURCE = "source"
 LABEL = r"\w[\w.+-]*"  # a part of folder names

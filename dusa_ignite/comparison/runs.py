@@ -22,14 +22,14 @@ from types import FrameType
 from dusa_ignite.comparison.plan import PlannedRun
 from dusa_ignite.config import Config
 from dusa_ignite.errors import UserError
-from dusa_ignite.run_folder import LOG, is_finished
+from dusa_ignite.runs.folder import LOG, is_finished
 
 logger = logging.getLogger(__name__)
 
 STOPPED = 75  # as a single run's exit code, sysexits.h EX_TEMPFAIL
 FAILED = 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-PRELOADED = ["dusa_ignite.adapt", "dusa_ignite.data.digits", "sklearn.datasets"]
+PRELOADED = ["dusa_ignite.runs.adapt", "dusa_ignite.data.digits", "sklearn.datasets"]
 
 
 def run_all(runs: Sequence[PlannedRun], *, overwrite: bool = False, past_failures: bool = False) -> int:
@@ -96,8 +96,8 @@ def adapt_quietly(config: Config, overwrite: bool) -> None:
         signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    from dusa_ignite.adapt import adapt
     from dusa_ignite.handlers.checkpoint import Interrupted
+    from dusa_ignite.runs.adapt import adapt
 
     try:
         adapt(0, config, overwrite)

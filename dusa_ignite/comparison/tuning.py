@@ -15,7 +15,7 @@ from dusa_ignite.comparison.statistics import mean_and_std
 from dusa_ignite.comparison.tables import console_table, markdown_table
 from dusa_ignite.config import method_names
 from dusa_ignite.errors import ConfigError, DataError
-from dusa_ignite.run_folder import is_finished
+from dusa_ignite.runs.folder import is_finished
 
 MARKDOWN = "tuning.md"
 

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 
 from dusa_ignite.data.corruption_names import DIGITS_CORRUPTIONS
 from dusa_ignite.data.corruptions import corrupt
-from dusa_ignite.data.tasks import Task
+from dusa_ignite.data.stream import Task
 from dusa_ignite.errors import ConfigError, DataError
-from dusa_ignite.random import derive_seed
+from dusa_ignite.utils.seeding import derive_seed
 
 IMAGE_SIZE = 32
 CLASSES = tuple("0123456789")

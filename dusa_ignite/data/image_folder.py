@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dusa_ignite.data.files import LabelledFiles, Listing, existing_folder, labelled_files, scan_folder, scan_folders
-from dusa_ignite.data.tasks import Task
+from dusa_ignite.data.stream import Task
 from dusa_ignite.errors import DataError
 
 LAYOUTS = "<task>/<class>/<image>, or <class>/<image> for a single task"

@@ -15,7 +15,7 @@ from timm.data import ImageNetInfo
 
 from dusa_ignite.data.corruption_names import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS, SEVERITIES
 from dusa_ignite.data.files import existing_folder, labelled_files, scan_folder, scan_folders
-from dusa_ignite.data.tasks import Task
+from dusa_ignite.data.stream import Task
 from dusa_ignite.errors import ConfigError, DataError
 
 __all__ = ["ALL_CORRUPTIONS", "BENCHMARK_CORRUPTIONS", "SEVERITIES", "imagenet_c_tasks", "imagenet_wnids"]

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from dusa_ignite.data.tasks import LabelledImages, Task
+from dusa_ignite.data.stream import LabelledImages, Task
 from dusa_ignite.errors import ConfigError
 
 RESETS = ("fully", "mixed", "correlated", "episodic")  # continual and gradual never do

@@ -9,8 +9,8 @@ from typing import Any
 
 import ignite.distributed as idist
 
-from dusa_ignite.durable import sync_folder
 from dusa_ignite.errors import CheckpointError
+from dusa_ignite.utils.durable import sync_folder
 
 logger = logging.getLogger(__name__)
 

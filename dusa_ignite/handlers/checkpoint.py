@@ -14,9 +14,9 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from ignite.handlers.checkpoint import BaseSaveHandler, Checkpoint
 
-from dusa_ignite.checkpoints import AtomicSaver
-from dusa_ignite.distributed import global_sum
+from dusa_ignite.distributed.collectives import global_sum
 from dusa_ignite.engine import TaskEvents, batch_of
+from dusa_ignite.runs.checkpoints import AtomicSaver
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class RunCheckpoint:
     task's end leaves out what the reset restores anyway.
 
     Args:
-        saver: where checkpoints go, such as :class:`dusa_ignite.checkpoints.AtomicSaver`.
+        saver: where checkpoints go, such as :class:`dusa_ignite.runs.checkpoints.AtomicSaver`.
         stateful: what methods change; the reset restores exactly it.
         progress: everything else that has to go on: metrics, results, logs.
         resets: whether every task begins with a reset.

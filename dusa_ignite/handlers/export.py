@@ -11,8 +11,8 @@ from ignite.engine import Engine
 from safetensors import SafetensorError
 
 from dusa_ignite.engine import TaskEvents, batch_of
-from dusa_ignite.models.checkpoints import save_weights
 from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.weights import save_weights
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from ignite.engine import Engine
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from dusa_ignite.distributed import local
+from dusa_ignite.distributed.collectives import local
 from dusa_ignite.engine import TaskEvents
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from dusa_ignite.distributed import global_sum
+from dusa_ignite.distributed.collectives import global_sum
 from dusa_ignite.engine import TaskEvents, batch_of, output_of
 from dusa_ignite.errors import DataError
 

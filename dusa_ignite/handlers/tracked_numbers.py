@@ -9,7 +9,7 @@ from typing import Any
 from ignite.engine import Engine
 
 from dusa_ignite.engine import output_of
-from dusa_ignite.results import COLUMNS
+from dusa_ignite.results.rows import COLUMNS
 
 PLOTS = {  # a plot for what shares a scale; what is not named here comes from the guide
     "accuracy": ("top1", "top5", "ema_top1"),

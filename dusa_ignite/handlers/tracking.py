@@ -17,13 +17,13 @@ from ignite.handlers.base_logger import BaseLogger, BaseOutputHandler
 from ignite.handlers.tensorboard_logger import OutputHandler as TensorboardOutput
 from ignite.handlers.tensorboard_logger import TensorboardLogger
 
-from dusa_ignite import run_folder
-from dusa_ignite.durable import write_text
 from dusa_ignite.engine import TaskEvents, batch_of
 from dusa_ignite.errors import StoppedEarly, UserError
 from dusa_ignite.handlers.checkpoint import Interrupted
 from dusa_ignite.handlers.task_results import TaskResults
 from dusa_ignite.handlers.tracked_numbers import plots, results_as_table, update_numbers
+from dusa_ignite.runs import folder as run_folder
+from dusa_ignite.utils.durable import write_text
 
 if TYPE_CHECKING:  # importing ClearML costs time and patches argparse: only where it is used
     from dusa_ignite.handlers.clearml_session import ClearMLSession

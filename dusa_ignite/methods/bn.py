@@ -23,7 +23,7 @@ from torch import distributed as dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dusa_ignite.distributed import global_sum
+from dusa_ignite.distributed.collectives import global_sum
 from dusa_ignite.errors import DataError
 from dusa_ignite.methods.source import source
 from dusa_ignite.methods.step import Update

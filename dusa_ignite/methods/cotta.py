@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine
 
-from dusa_ignite.distributed import all_reduce_gradients, global_sum
+from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.step import (
     Update,
@@ -34,7 +34,7 @@ from dusa_ignite.methods.step import (
 from dusa_ignite.methods.teacher import Teacher, frozen_copy
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import Images, to_float
-from dusa_ignite.random import numpy_generator, sample_generators
+from dusa_ignite.utils.seeding import numpy_generator, sample_generators
 
 
 class CottaMemory:

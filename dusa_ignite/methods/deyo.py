@@ -21,12 +21,12 @@ import torch
 from ignite.engine import Engine
 from torchvision.transforms.v2 import functional as TF
 
-from dusa_ignite.distributed import global_sum
+from dusa_ignite.distributed.collectives import global_sum
 from dusa_ignite.methods.entropy import backpropagate_entropy
 from dusa_ignite.methods.step import Update, finite_step, predict, trainable_parameters
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import Images, to_float
-from dusa_ignite.random import sample_generators
+from dusa_ignite.utils.seeding import sample_generators
 
 OCCLUDED = 0.5  # of the side, in the middle: 112 of 224 pixels
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dusa_ignite.distributed import global_sums
+from dusa_ignite.distributed.collectives import global_sums
 
 
 def guidance_diagnostics(losses: torch.Tensor, *, num_top: int, total: float) -> dict[str, float]:

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import torch
 
-from dusa_ignite.distributed import global_sums
+from dusa_ignite.distributed.collectives import global_sums
 from dusa_ignite.methods import episodic
 from dusa_ignite.methods.draws import Draws
 from dusa_ignite.methods.guided import guided_update, noised
 from dusa_ignite.methods.losses import image_losses
 from dusa_ignite.methods.step import Update
 from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.guide import Guide
-from dusa_ignite.models.times import TimeSampler
+from dusa_ignite.models.guides.guide import Guide
+from dusa_ignite.models.guides.times import TimeSampler
 from dusa_ignite.models.views import Images
 
 
@@ -48,7 +48,7 @@ def diffusion_tta(
         classifier, guide: in eval mode; what of them is trainable learns.
         optimizer: over those parameters.
         seed: of the draws.
-        time: draws the noise level of every sample anew, see :mod:`dusa_ignite.models.times`.
+        time: draws the noise level of every sample anew, see :mod:`dusa_ignite.models.guides.times`.
         micro_batch_size, scaler: see :func:`dusa_ignite.methods.guided.guided_update`.
         num_samples: draws of noise and time per image, >= 1, in the graph at once.
         top_k: mix only so many most likely classes, their probabilities renormalised, >= 1; ``None`` (published for

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dusa_ignite.models.times import TimeSampler
+from dusa_ignite.models.guides.times import TimeSampler
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def draw_batch(
 
     Args:
         generators: one CPU generator per image, B of them.
-        time: draws a noise level, see :mod:`dusa_ignite.models.times`.
+        time: draws a noise level, see :mod:`dusa_ignite.models.guides.times`.
         shape: (C, H, W) of the noise.
         num_samples: S, >= 1.
         num_gumbel: K, >= 0.

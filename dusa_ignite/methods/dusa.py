@@ -16,8 +16,8 @@ from dusa_ignite.methods.guided import guided_update, noised
 from dusa_ignite.methods.losses import dusa_loss
 from dusa_ignite.methods.step import Update
 from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.guide import Guide
-from dusa_ignite.models.times import TimeSampler
+from dusa_ignite.models.guides.guide import Guide
+from dusa_ignite.models.guides.times import TimeSampler
 from dusa_ignite.models.views import Images
 
 __all__ = ["dusa", "dusa_loss", "select_candidates"]
@@ -51,7 +51,7 @@ def dusa(
         classifier, guide: in eval mode; what of them is trainable learns.
         optimizer: over those parameters.
         seed: of the draws.
-        time: draws the noise level, see :mod:`dusa_ignite.models.times`.
+        time: draws the noise level, see :mod:`dusa_ignite.models.guides.times`.
         micro_batch_size: images in the graph at once; a classifier whose BatchNorm uses the batch's statistics sees the
             whole batch at once all the same.
         scaler: of the loss, for float16.

@@ -21,8 +21,8 @@ from dusa_ignite.methods.guided import guided_update, noised
 from dusa_ignite.methods.losses import dusa_loss, image_losses
 from dusa_ignite.methods.step import Update
 from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.guide import Guide
-from dusa_ignite.models.times import TimeSampler
+from dusa_ignite.models.guides.guide import Guide
+from dusa_ignite.models.guides.times import TimeSampler
 from dusa_ignite.models.views import Images
 
 
@@ -51,7 +51,7 @@ def dusa_u(
         classifier, guide: in eval mode; what of them is trainable learns.
         optimizer: over those parameters.
         seed: of the draws, which are those of DUSA.
-        time: draws the noise level, see :mod:`dusa_ignite.models.times`.
+        time: draws the noise level, see :mod:`dusa_ignite.models.guides.times`.
         micro_batch_size, scaler: see :func:`dusa_ignite.methods.guided.guided_update`.
         num_top, num_random, temperature, candidate_draw: see :func:`select_candidates`.
         normalise_logits, distance, p, c, cosine_weight: see :func:`dusa_u_loss`.

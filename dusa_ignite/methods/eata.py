@@ -21,7 +21,7 @@ import torch
 from ignite.engine import Engine
 from torch.nn import functional as F
 
-from dusa_ignite.distributed import global_sums
+from dusa_ignite.distributed.collectives import global_sums
 from dusa_ignite.methods.entropy import backpropagate_entropy
 from dusa_ignite.methods.step import Update, backpropagate, finite_step, learning_parameters, trainable_parameters
 from dusa_ignite.models.classifier import Classifier

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from dusa_ignite.distributed import all_reduce_gradients, global_sum
+from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
 from dusa_ignite.methods.step import backpropagate
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import Images

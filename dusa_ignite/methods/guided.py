@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 
-from dusa_ignite.distributed import all_reduce_gradients, global_max, global_sum
+from dusa_ignite.distributed.collectives import all_reduce_gradients, global_max, global_sum
 from dusa_ignite.methods.draws import Draws, draw_batch
 from dusa_ignite.methods.step import Pass, Update, chunks, finite_step, image_parts, trainable_parameters
 from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.guide import Guide
-from dusa_ignite.models.times import TimeSampler
+from dusa_ignite.models.guides.guide import Guide
+from dusa_ignite.models.guides.times import TimeSampler
 from dusa_ignite.models.views import Images, to_float
-from dusa_ignite.random import sample_generators
+from dusa_ignite.utils.seeding import sample_generators
 
 Objective = Callable[[Images, torch.Tensor, Draws], tuple[torch.Tensor, torch.Tensor]]
 """Maps the images of a micro-batch, their logits (b, C) and their draws to the mean of their losses, and to numbers
@@ -48,7 +48,7 @@ def guided_update(
         guide: in eval mode. If it is spread over processes, all of them run the objective equally often.
         optimizer: over everything that learns, the guide's parameters included.
         seed: of each image's generator.
-        time: draws noise levels, see :mod:`dusa_ignite.models.times`.
+        time: draws noise levels, see :mod:`dusa_ignite.models.guides.times`.
         micro_batch_size: images in the graph at once; a classifier whose BatchNorm uses the batch's statistics sees the
             whole batch at once all the same.
         objective: see :data:`Objective`.

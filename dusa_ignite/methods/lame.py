@@ -18,7 +18,7 @@ import torch
 from ignite.engine import Engine
 from torch.nn import functional as F
 
-from dusa_ignite.distributed import gather_batch, global_max, position_in_batch
+from dusa_ignite.distributed.collectives import gather_batch, global_max, position_in_batch
 from dusa_ignite.methods.step import Update, chunks
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float

@@ -23,14 +23,14 @@ import torch
 from ignite.engine import Engine
 from torch.nn import functional as F
 
-from dusa_ignite.distributed import all_reduce_gradients, gather_batch, global_sum, position_in_batch
+from dusa_ignite.distributed.collectives import all_reduce_gradients, gather_batch, global_sum, position_in_batch
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.cotta import symmetric_cross_entropy
 from dusa_ignite.methods.step import Pass, Update, finite_step, trainable_parameters
 from dusa_ignite.methods.teacher import source_values
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
-from dusa_ignite.random import sample_generators
+from dusa_ignite.utils.seeding import sample_generators
 
 
 class RoidMemory:

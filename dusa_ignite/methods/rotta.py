@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 
-from dusa_ignite.distributed import all_reduce_gradients, gather_batch, global_sum
+from dusa_ignite.distributed.collectives import all_reduce_gradients, gather_batch, global_sum
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.entropy import entropy
 from dusa_ignite.methods.memory_bank import MemoryBank
@@ -31,7 +31,7 @@ from dusa_ignite.methods.step import Update, backpropagate, finite_step, predict
 from dusa_ignite.methods.teacher import Teacher
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
-from dusa_ignite.random import derive_seed
+from dusa_ignite.utils.seeding import derive_seed
 
 
 class RottaMemory:

@@ -24,7 +24,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
-from dusa_ignite.distributed import global_sum
+from dusa_ignite.distributed.collectives import global_sum
 from dusa_ignite.methods.entropy import backpropagate_entropy
 from dusa_ignite.methods.step import Update, finite_step, trainable_parameters
 from dusa_ignite.methods.teacher import source_values

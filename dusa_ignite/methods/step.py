@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 from torch.func import functional_call
 
-from dusa_ignite.distributed import global_sum, local
+from dusa_ignite.distributed.collectives import global_sum, local
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import Images
 

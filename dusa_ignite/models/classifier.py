@@ -13,9 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from dusa_ignite.errors import CheckpointError, ConfigError, DataError
-from dusa_ignite.models.checkpoints import load_strict, load_weights
-from dusa_ignite.models.quiet import quiet
 from dusa_ignite.models.views import Images, classifier_view
+from dusa_ignite.models.weights import load_strict, load_weights
+from dusa_ignite.utils.quiet import quiet
 
 _TIMM_RMS_NORMS = ("RmsNorm", "RmsNormFp32", "RmsNorm2d", "RmsNorm2dFp32")
 _TIMM_SIMPLE_NORMS = ("SimpleNorm", "SimpleNormFp32", "SimpleNorm2d", "SimpleNorm2dFp32")
@@ -144,7 +144,7 @@ def build_classifier(
         num_classes: outputs.
         pretrained: load the weights that timm has for this name (from the local cache or the hub), unless a
             checkpoint is given.
-        checkpoint: weights file instead; see :func:`dusa_ignite.models.checkpoints.load_weights`.
+        checkpoint: weights file instead; see :func:`dusa_ignite.models.weights.load_weights`.
         trainable: ``all`` parameters, those of ``norm`` layers, or ``none``.
         image_size: see :class:`Classifier`; a ``checkpoint`` must be of that size.
         batch_norm: see :class:`Classifier`.

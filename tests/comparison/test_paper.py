@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from written_runs import ROOT, write_run
+from support.written_runs import ROOT, write_run
 
 from dusa_ignite.comparison.paper import COLUMNS, compare_with_paper, paper_rows
 from dusa_ignite.data.corruption_names import BENCHMARK_CORRUPTIONS

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written_runs import DIGITS, write_run
+from support.written_runs import DIGITS, write_run
 
 from dusa_ignite.comparison.plan import Entry, Plan, make_plan, parse_methods, parse_seeds
 from dusa_ignite.config import method_names

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from written_runs import write_run
+from support.written_runs import write_run
 
 from dusa_ignite.comparison import tables
 from dusa_ignite.comparison.finished import FinishedRun, differing_origins, read_run

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written_runs import DIGITS, write_run
+from support.written_runs import DIGITS, write_run
 
 from dusa_ignite.comparison.tuning import Tuning, parse_grid, plan_tuning, write_tuning
 from dusa_ignite.errors import ConfigError, DataError

@@ -12,7 +12,7 @@ from dusa_ignite.data.corruption_names import DIGITS_CORRUPTIONS
 from dusa_ignite.data.digits import CLASSES, CorruptedDigits, clean_half, digits_tasks, task_half, validation_mask
 from dusa_ignite.errors import ConfigError, DataError
 from dusa_ignite.models import build_classifier, load_transformer
-from dusa_ignite.models.paths import linear
+from dusa_ignite.models.guides.paths import linear
 from dusa_ignite.models.views import guide_view
 
 

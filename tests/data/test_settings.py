@@ -8,7 +8,7 @@ import torch
 
 from dusa_ignite.data.order import correlated_order
 from dusa_ignite.data.settings import Joined, gradual, mixed
-from dusa_ignite.data.tasks import Task, TaskStream
+from dusa_ignite.data.stream import Task, TaskStream
 from dusa_ignite.errors import ConfigError, DataError
 
 

@@ -11,11 +11,11 @@ import timm
 import torch
 from ignite.engine import Engine
 from safetensors import SafetensorError
-from toys import toy_classifier
+from support.toys import toy_classifier
 
 from dusa_ignite.engine import create_adaptation_engine
 from dusa_ignite.handlers import ClassifierExport
-from dusa_ignite.models import checkpoints
+from dusa_ignite.models import weights as checkpoints
 
 
 def test_a_file_per_task_that_timm_loads(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from toys import through_a_file
+from support.toys import through_a_file
 
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
 from dusa_ignite.handlers import ExpectedCalibrationError, MetricSums, attach_metrics, task_metrics

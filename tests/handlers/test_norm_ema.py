@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from support.toys import CLASSES, Adaptation, assert_identical, noise_task, through_a_file, toy_classifier
 from torch import nn
-from toys import CLASSES, Adaptation, assert_identical, noise_task, through_a_file, toy_classifier
 
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine, output_of
 from dusa_ignite.errors import ConfigError

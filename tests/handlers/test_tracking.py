@@ -18,18 +18,18 @@ from typing import Any
 
 import ignite.distributed as idist
 import pytest
-from clearml_server import ClearMLServer
 from safetensors.torch import load_file
+from support.clearml_server import ClearMLServer
+from support.files import ROOT
+from support.tracked_run import ONLINE, Batches, toy_engine
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
-from tracked_run import ONLINE, Batches, toy_engine
 
 from dusa_ignite.config import load_config
 from dusa_ignite.errors import ConfigError, UserError
 from dusa_ignite.handlers.tracked_numbers import plots, results_as_table
 from dusa_ignite.handlers.tracking import _start_clearml, attach_tracking, check_tracking
 
-ROOT = Path(__file__).parents[2]
 TOY = str(ROOT / "tests" / "tracked_run.py")
 SCALAR = "training_stats_scalar"
 

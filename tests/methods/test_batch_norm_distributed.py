@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import ignite.distributed as idist
-import method_toys as toys
 import pytest
 import torch
-from entropy_toys import sharp_classifier, without_seed
-from processes import in_processes
+from support import method_runs as toys
+from support.entropy import sharp_classifier, without_seed
+from support.processes import in_processes
 from torch import distributed as dist
 from torch import nn
 

@@ -6,13 +6,13 @@ import copy
 import math
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
-from entropy_toys import unit_images
+from support import method_runs as toys
+from support.entropy import unit_images
+from support.toys import CLASSES, SIDE, assert_identical, toy_classifier
 from timm.layers import BatchNormAct2d
 from torch import nn
-from toys import CLASSES, SIDE, assert_identical, toy_classifier
 
 from dusa_ignite.errors import DataError
 from dusa_ignite.methods.bn import MixedStatistics, batch_norm_layers, bn, global_statistics

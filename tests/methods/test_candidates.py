@@ -11,7 +11,7 @@ import torch
 
 from dusa_ignite.methods.candidates import candidate_weights, select_candidates
 from dusa_ignite.methods.draws import draw_batch
-from dusa_ignite.models.times import fixed
+from dusa_ignite.models.guides.times import fixed
 
 
 def gumbel_of(*seeds: int) -> torch.Tensor:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
+from support import method_runs as toys
+from support.toys import SEED, assert_identical, toy_classifier
 from torch._subclasses.fake_tensor import FakeTensorMode
-from toys import SEED, assert_identical, toy_classifier
 
 from dusa_ignite.handlers import TaskReset
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.cotta import CottaMemory, cotta, restore, symmetric_cross_entropy
-from dusa_ignite.random import numpy_generator, sample_generators
+from dusa_ignite.utils.seeding import numpy_generator, sample_generators
 
 AVERAGING: dict[str, Any] = {"confidence_threshold": 1.0, "num_augmentations": 2}
 

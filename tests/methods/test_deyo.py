@@ -5,14 +5,22 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
-from entropy_toys import LOG_CLASSES, LR, PlainSgd, check_nothing_reliable, plain_entropy, sharp_classifier, unit_images
-from toys import SEED, toy_classifier
+from support import method_runs as toys
+from support.entropy import (
+    LOG_CLASSES,
+    LR,
+    PlainSgd,
+    check_nothing_reliable,
+    plain_entropy,
+    sharp_classifier,
+    unit_images,
+)
+from support.toys import SEED, toy_classifier
 
 from dusa_ignite.methods.deyo import destroy, deyo, probability_difference
-from dusa_ignite.random import sample_generators
+from dusa_ignite.utils.seeding import sample_generators
 
 OPTIONS: dict[str, Any] = {"entropy_threshold": 0.4, "plpd_threshold": 0.05}
 

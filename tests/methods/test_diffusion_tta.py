@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
-from toys import CLASSES, SEED, toy_classifier, toy_guide
+from support import method_runs as toys
+from support.toys import CLASSES, SEED, toy_classifier, toy_guide
 
 from dusa_ignite.methods.diffusion_tta import diffusion_tta, expected_embedding
-from dusa_ignite.random import sample_generators
+from dusa_ignite.utils.seeding import sample_generators
 
 
 def make(**options: Any) -> toys.Run:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from toys import toy_guide
+from support.toys import toy_guide
 
 from dusa_ignite.methods.draws import Draws, draw_batch
 from dusa_ignite.methods.guided import noised
-from dusa_ignite.models.times import fixed, uniform
+from dusa_ignite.models.guides.times import fixed, uniform
 
 SHAPE = (3, 4, 4)
 

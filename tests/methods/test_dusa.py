@@ -14,9 +14,9 @@ from torch import nn
 from dusa_ignite.methods.dusa import dusa
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer
 from dusa_ignite.models.classifier import norm_parameters
-from dusa_ignite.models.paths import PATHS
-from dusa_ignite.models.times import uniform
-from dusa_ignite.random import sample_generators
+from dusa_ignite.models.guides.paths import PATHS
+from dusa_ignite.models.guides.times import uniform
+from dusa_ignite.utils.seeding import sample_generators
 
 CLASSES = 6
 TASK = "noise/5"

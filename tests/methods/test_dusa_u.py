@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
-from conftest import load_golden, split_golden
 from safetensors.torch import save_file
-from toys import CLASSES, SEED, toy_classifier, toy_guide
+from support import method_runs as toys
+from support.files import load_golden, split_golden
+from support.toys import CLASSES, SEED, toy_classifier, toy_guide
 
 from dusa_ignite.methods.dusa_u import dusa_u, dusa_u_loss
 from dusa_ignite.models import Guide, load_transformer
-from dusa_ignite.models.paths import PATHS
-from dusa_ignite.random import sample_generators
+from dusa_ignite.models.guides.paths import PATHS
+from dusa_ignite.utils.seeding import sample_generators
 
 
 def make(**options: Any) -> toys.Run:

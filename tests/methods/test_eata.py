@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
-from entropy_toys import (
+from support import method_runs as toys
+from support.entropy import (
     LOG_CLASSES,
     LR,
     PlainSgd,
@@ -18,14 +18,14 @@ from entropy_toys import (
     unit_images,
     without_seed,
 )
-from toys import CLASSES, SIDE, assert_identical, toy_classifier
-from written_runs import DIGITS
+from support.toys import CLASSES, SIDE, assert_identical, toy_classifier
+from support.written_runs import DIGITS
 
-from dusa_ignite import build, build_method
 from dusa_ignite.config import load_config
 from dusa_ignite.errors import DataError
 from dusa_ignite.handlers import TaskReset
 from dusa_ignite.methods.eata import EataMemory, backpropagate_drift, eata, fisher_information
+from dusa_ignite.runs import build, build_method
 
 OPTIONS: dict[str, Any] = {"entropy_margin": 0.35, "redundancy_margin": 0.7, "beta": 0.5}
 CLEAN = [  # every process has them all

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
 from ignite.engine import Engine
-from toys import CLASSES, SIDE
+from support import method_runs as toys
+from support.toys import CLASSES, SIDE
 
-from dusa_ignite import build, build_method
 from dusa_ignite.config import Config
 from dusa_ignite.methods.roid import correct_prior
 from dusa_ignite.models import Classifier
+from dusa_ignite.runs import build, build_method
 
 GUIDE = {
     "transformer": {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
-from toys import CLASSES, assert_identical, toy_classifier
+from support import method_runs as toys
+from support.toys import CLASSES, assert_identical, toy_classifier
 
 from dusa_ignite.methods.lame import adjust, lame, neighbours
 

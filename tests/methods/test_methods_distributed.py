@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import ignite.distributed as idist
-import method_toys as toys
 import pytest
 import torch
-from processes import in_processes
+from support import method_runs as toys
+from support.processes import in_processes
 from test_bn import make as make_bn
 from test_bn import make_mixed as make_mixed_bn
 from test_cotta import make_averaging
@@ -26,7 +26,7 @@ from test_sar import make as make_sar
 from test_sar import make_recovering as make_recovering_sar
 from test_tent import make as make_tent
 
-from dusa_ignite.distributed import gather_batch, position_in_batch
+from dusa_ignite.distributed.collectives import gather_batch, position_in_batch
 
 METHODS = {
     "bn": make_bn,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
-from toys import CLASSES, SEED, toy_classifier
+from support import method_runs as toys
+from support.toys import CLASSES, SEED, toy_classifier
 
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.roid import RoidMemory, correct_prior, image_weights, roid, soft_likelihood_ratio
 from dusa_ignite.models.classifier import set_trainable
-from dusa_ignite.random import sample_generators
+from dusa_ignite.utils.seeding import sample_generators
 
 PREDICTIONS = torch.tensor([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]], dtype=torch.float64)
 

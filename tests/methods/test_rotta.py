@@ -6,12 +6,12 @@ import copy
 import math
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
+from support import method_runs as toys
+from support.toys import CLASSES, SEED, SIDE, through_a_file, toy_classifier
 from timm.layers import BatchNormAct2d
 from torch import nn
-from toys import CLASSES, SEED, SIDE, through_a_file, toy_classifier
 
 from dusa_ignite.handlers import TaskReset
 from dusa_ignite.methods.augmentations import augment
@@ -19,7 +19,7 @@ from dusa_ignite.methods.memory_bank import MemoryBank
 from dusa_ignite.methods.robust_norm import RobustNorm
 from dusa_ignite.methods.rotta import RottaMemory, rotta
 from dusa_ignite.models import Classifier
-from dusa_ignite.random import derive_seed
+from dusa_ignite.utils.seeding import derive_seed
 
 OPTIONS: dict[str, Any] = {"memory_size": 6, "update_every": 4, "nu": 0.2}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
-from entropy_toys import (
+from support import method_runs as toys
+from support.entropy import (
     LOG_CLASSES,
     LR,
     PlainSgd,
@@ -18,8 +18,8 @@ from entropy_toys import (
     unit_images,
     without_seed,
 )
+from support.toys import assert_identical, toy_classifier
 from torch import nn
-from toys import assert_identical, toy_classifier
 
 from dusa_ignite.methods.sar import SarMemory, gradient_norm, perturbed, sar
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import ignite.distributed as idist
-import method_toys as toys
 import pytest
 import torch
-from processes import in_processes
-from toys import SEED, toy_classifier, toy_guide
+from support import method_runs as toys
+from support.processes import in_processes
+from support.toys import SEED, toy_classifier, toy_guide
 
+from dusa_ignite.distributed.sharding import ShardedModel, shard
 from dusa_ignite.methods.diffusion_tta import diffusion_tta
 from dusa_ignite.methods.dusa import dusa
 from dusa_ignite.methods.dusa_u import dusa_u
-from dusa_ignite.models.times import uniform
-from dusa_ignite.sharding import ShardedModel, shard
+from dusa_ignite.models.guides.times import uniform
 
 METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
     "dusa": (dusa, {"num_top": 2, "num_random": 1}),

@@ -11,7 +11,7 @@ from ignite.engine import Engine
 
 from dusa_ignite.methods.source import source
 from dusa_ignite.models import Classifier, build_classifier
-from dusa_ignite.models.checkpoints import weights_sha256
+from dusa_ignite.models.weights import weights_sha256
 
 
 def make_classifier(name: str, batch_norm: str) -> Classifier:

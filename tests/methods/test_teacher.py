@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import assert_identical, through_a_file, toy_classifier
+from support.toys import assert_identical, through_a_file, toy_classifier
 
 from dusa_ignite.methods.teacher import Teacher, frozen_copy, source_values
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import method_toys as toys
 import pytest
 import torch
-from entropy_toys import LR, PlainSgd, plain_entropy, sharp_classifier, unit_images, without_seed
-from toys import toy_classifier
+from support import method_runs as toys
+from support.entropy import LR, PlainSgd, plain_entropy, sharp_classifier, unit_images, without_seed
+from support.toys import toy_classifier
 
 from dusa_ignite.methods.entropy import entropy
 from dusa_ignite.methods.tent import tent

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from support.toys import CLASSES, toy_classifier
 from torch import nn
-from toys import CLASSES, toy_classifier
 
-from dusa_ignite import build
 from dusa_ignite.config import Config
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.models.classifier import Classifier, norm_parameters
 from dusa_ignite.models.early_norms import early_norm_parameters
+from dusa_ignite.runs import build
 
 
 @pytest.mark.parametrize(

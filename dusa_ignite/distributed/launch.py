@@ -1,0 +1,162 @@
+"""Starting a run in one process or many, and turning how it ends into an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any, NoReturn
+
+import ignite.distributed as idist
+import torch
+from torch import distributed as dist
+from torch.multiprocessing import ProcessExitedException
+
+from dusa_ignite.distributed.rendezvous import torchrun_store
+from dusa_ignite.errors import ConfigError, StoppedEarly, UserError
+from dusa_ignite.handlers.checkpoint import STOP_SIGNALS, Interrupted
+
+USER_ERROR = 2
+INTERRUPTED = 75  # sysexits.h EX_TEMPFAIL: stopped by a signal, saved, to be resumed
+PATIENCE = timedelta(hours=2)  # with a process that still writes or uploads while the others are done
+
+
+def launch(function: Callable[..., None], *arguments: Any, nproc: int = 1, timeout: float = 10.0) -> int:
+    """Call ``function(local_rank, *arguments)`` through Ignite's ``Parallel``, in every process there is to be.
+
+    Under torchrun this process is one of them; else ``nproc`` are started here. The backend is nccl with GPUs, gloo
+    without.
+
+    Args:
+        function: an importable function.
+        nproc: processes to start; 1 under torchrun.
+        timeout: minutes after which a process that waits for the others fails.
+
+    Returns:
+        The exit code: 0; 2 where something the user gave cannot be used; 75 where a signal stopped the run. Under
+        torchrun it does not return but ends the process with that code, 1 for any other exception.
+    """
+    logging.getLogger("ignite.distributed.launcher.Parallel").disabled = True  # it has a handler and level of its own
+    os.environ.pop("SLURM_JOB_ID", None)  # or Ignite takes ranks from Slurm, which knows of no process started here
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    limit = timedelta(minutes=timeout)
+    if "LOCAL_RANK" in os.environ:
+        try:
+            leave(reporting(_join, function, arguments, backend=backend, nproc=nproc, limit=limit))
+        except Exception:
+            traceback.print_exc()
+            leave(1)
+    if nproc > 1:
+        return reporting(_spawn, function, arguments, backend=backend, nproc=nproc, limit=limit)
+    stop_on_signals()
+    with idist.Parallel() as parallel:
+        return reporting(parallel.run, function, *arguments)
+
+
+def stop_on_signals() -> None:
+    """Until the run itself takes the signals over, the first one ends this process cleanly."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in STOP_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise StoppedEarly("stopped by a signal before the first update")
+
+    for each in STOP_SIGNALS:
+        signal.signal(each, stop)
+
+
+def reporting(function: Callable[..., int | None], *arguments: Any, **options: Any) -> int:
+    """Call a function; an error that the user can mend becomes a line on standard error and an exit code."""
+    try:
+        return function(*arguments, **options) or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except (Interrupted, StoppedEarly) as stop:
+        print(f"{stop}; go on with --resume", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _join(function: Callable[..., None], arguments: tuple, *, backend: str, nproc: int, limit: timedelta) -> None:
+    """Be one of torchrun's processes."""
+    if nproc > 1:
+        raise ConfigError("--nproc: torchrun starts the processes already; leave it out")
+    stop_on_signals()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    store = torchrun_store(limit)  # without one: MASTER_ADDR and MASTER_PORT
+    dist.init_process_group(backend, timeout=limit, store=store, rank=rank, world_size=world_size)
+    idist.sync()
+    with idist.Parallel() as parallel:
+        parallel.run(_together, function, *arguments)
+    idist.finalize()
+
+
+def _spawn(function: Callable[..., None], arguments: tuple, *, backend: str, nproc: int, limit: timedelta) -> int:
+    """Start processes on this machine, pass signals on to them, and wait for them."""
+    if backend == "nccl" and nproc > torch.cuda.device_count():
+        raise ConfigError(f"--nproc: {nproc} processes need as many GPUs; there are {torch.cuda.device_count()}")
+    received: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, number)
+
+    for each in STOP_SIGNALS:
+        signal.signal(each, pass_on)
+    try:
+        with TemporaryDirectory() as folder:  # a file to meet at: a port might be taken
+            meeting = f"file://{folder}/processes"
+            with idist.Parallel(backend, nproc_per_node=nproc, init_method=meeting, timeout=limit) as parallel:
+                parallel.run(_started, function, *arguments)
+    except ProcessExitedException as error:
+        return INTERRUPTED if received else error.exit_code
+    return 0
+
+
+def _started(local_rank: int, function: Callable[..., None], *arguments: Any) -> None:
+    """Run in a process that was started here; it tells its parent by its exit code."""
+    stop_on_signals()
+    code = reporting(_together, local_rank, function, *arguments)
+    if code == 0:
+        idist.finalize()
+    leave(code)
+
+
+def _together(local_rank: int, function: Callable[..., None], *arguments: Any) -> None:
+    """Run; whoever is done waits for those that still write, since the first exit is taken for the end of all."""
+    farewell = dist.new_group(backend="gloo", timeout=PATIENCE)
+    try:
+        function(local_rank, *arguments)
+    except Interrupted:
+        _wait_for_all(farewell)
+        raise
+    _wait_for_all(farewell)
+
+
+def _wait_for_all(group: Any) -> None:
+    with contextlib.suppress(RuntimeError):  # one of them has died; this one is done all the same
+        dist.barrier(group)
+
+
+def leave(code: int) -> NoReturn:
+    """End one of several processes at once, without tearing the interpreter down.
+
+    Torch caches device meshes, so gloo's threads outlive the process group; one that gives back a tensor while the
+    interpreter is being torn down aborts the process, and a run that has come to its end would count as failed.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

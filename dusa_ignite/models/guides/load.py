@@ -1,0 +1,109 @@
+"""Loading a transformer: sizes of the published variants, and the weights of the three families."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dusa_ignite.errors import CheckpointError
+from dusa_ignite.models.guides.transformer import DiffusionTransformer
+from dusa_ignite.models.weights import load_strict, load_weights
+
+SIZES = {  # name: (hidden_size, depth, num_heads); DiT paper, table 1
+    "S": (384, 12, 6),
+    "B": (768, 12, 12),
+    "L": (1024, 24, 16),
+    "XL": (1152, 28, 16),
+}
+PATCH_SIZES = (2, 4, 8)
+VARIANTS = {
+    f"{kind}-{size}/{patch}": (patch, *SIZES[size])
+    for kind in ("DiT", "SiT")
+    for size in SIZES
+    for patch in PATCH_SIZES
+}
+LEARNS_SIGMA = {"repa": False, "sit": True, "dit": True}  # does the family's output carry a variance?
+
+
+def load_transformer(
+    checkpoint: str | Path,
+    *,
+    family: str,
+    num_classes: int,
+    latent_size: int,
+    variant: str | None = None,
+    in_channels: int = 4,
+    patch_size: int | None = None,
+    hidden_size: int | None = None,
+    depth: int | None = None,
+    num_heads: int | None = None,
+) -> DiffusionTransformer:
+    """Build a transformer and load its weights strictly.
+
+    Args:
+        checkpoint: a ``.pt`` / ``.pth`` / ``.safetensors`` file, ``hub:<repo>:<file>``, ``embedded`` (the weights for
+            digits in the package), or ``random`` (no weights).
+        family: ``repa``, ``sit`` or ``dit``.
+        num_classes: classes, without the unconditional one, >= 1.
+        latent_size: side of the input, in latents (image side / 8) or, in pixel space, pixels.
+        variant: ``SiT-XL/2`` and the like; or give the four sizes below, which also override a variant's.
+        in_channels: 4 for latents, 3 for pixels.
+        patch_size: side of a token's patch, in latents or pixels, >= 1; divides ``latent_size``.
+        hidden_size: channels of a token, >= 4; a multiple of 4 and of ``num_heads``.
+        depth: blocks, >= 1.
+        num_heads: attention heads of a block, >= 1.
+
+    Returns:
+        The model in eval mode, in float32, all but ``y_embedder`` and ``pos_embed`` trainable.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, or its parameters do not match one by one.
+        ValueError: unknown family or variant, or a size that is incomplete or does not divide evenly.
+    """
+    if family not in LEARNS_SIGMA:
+        raise ValueError(f"unknown family {family!r}; known: {', '.join(LEARNS_SIGMA)}")
+    if variant is not None and variant not in VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}; known: {', '.join(VARIANTS)}")
+    preset = VARIANTS[variant] if variant else (None,) * 4
+    given = (patch_size, hidden_size, depth, num_heads)
+    sizes: list[Any] = [own if own is not None else default for own, default in zip(given, preset, strict=True)]
+    if None in sizes:
+        raise ValueError("give a variant, or all of patch_size, hidden_size, depth and num_heads")
+    names = ("patch_size", "hidden_size", "depth", "num_heads")
+    size = dict(zip(names, sizes, strict=True))
+    if latent_size % size["patch_size"] or size["hidden_size"] % size["num_heads"] or size["hidden_size"] % 4:
+        raise ValueError(f"patch_size must divide latent_size {latent_size}, num_heads and 4 hidden_size; got {size}")
+    model = DiffusionTransformer(
+        latent_size=latent_size,
+        in_channels=in_channels,
+        num_classes=num_classes,
+        learn_sigma=LEARNS_SIGMA[family],
+        **size,
+    )
+    if checkpoint != "random":
+        weights = load_weights(checkpoint, key="transformer.checkpoint", embedded="transformer")
+        if family == "repa":  # heads that aligned the features in training; of no use afterwards
+            weights = {name: value for name, value in weights.items() if not name.startswith("projectors.")}
+        try:
+            load_strict(model, weights, source=f"transformer.checkpoint: {checkpoint}")
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}{_hint(weights, model, family)}") from None
+    model.y_embedder.requires_grad_(False)
+    return model.eval()
+
+
+def _hint(weights: dict[str, torch.Tensor], model: DiffusionTransformer, family: str) -> str:
+    """What most likely is wrong, read off the shapes of a checkpoint that did not fit."""
+    hints = []
+    table = weights.get("y_embedder.embedding_table.weight")
+    if table is not None and table.shape[0] != model.num_classes + 1:
+        hints.append(f"it holds {table.shape[0] - 1} classes, transformer.num_classes is {model.num_classes}")
+    bias = weights.get("final_layer.linear.bias")
+    patch = weights.get("x_embedder.proj.weight")
+    if bias is not None and patch is not None:
+        channels = bias.shape[0] // (patch.shape[-1] ** 2)
+        if channels != model.out_channels:
+            hints.append(f"it predicts {channels} channels, family {family} has {model.out_channels}")
+    return f" (hint: {'; '.join(hints)})" if hints else ""

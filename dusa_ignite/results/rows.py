@@ -1,0 +1,175 @@
+"""A run's results: rows, their mean, CSV, JSON, and the table on the console."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from dusa_ignite.errors import DataError
+from dusa_ignite.utils.durable import write_text
+
+COLUMNS = (
+    "task",
+    "images",
+    "top1",
+    "top5",
+    "ece",
+    "ema_top1",
+    "loss",
+    "seconds",
+    "images_per_second",
+    "skipped_updates",
+    "unreadable",
+)
+SHARES = ("top1", "top5", "ece", "ema_top1")  # in [0, 1]; shown in percent
+TOTALS = ("images", "seconds", "skipped_updates", "unreadable")  # the mean row holds their sum
+TIME_COLUMNS = ("seconds", "images_per_second")
+
+Row = dict[str, Any]
+
+
+def mean_row(rows: Sequence[Row]) -> Row:
+    """The row ``mean``: every task weighs the same, as in the papers; counts and seconds are summed.
+
+    See :func:`overall` for every image weighing the same.
+    """
+    mean: Row = {"task": "mean"}
+    for column in COLUMNS[1:]:
+        values = [row[column] for row in rows if not _missing(row.get(column))]
+        if values:
+            mean[column] = sum(values) if column in TOTALS else sum(values) / len(values)
+    mean["images_per_second"] = mean["images"] / mean["seconds"]
+    return mean
+
+
+def overall(rows: Sequence[Row], updates: Sequence[Mapping[str, Any]]) -> Row:
+    """The results pooled over all images of a run, whichever task they belong to; :func:`mean_row` is what papers show.
+
+    The calibration error is left out: it is no mean over images, so it cannot be had from the tasks' own.
+
+    Args:
+        rows: one per task. Within a task either all images have a label or none has.
+        updates: lines of an update log, see :mod:`dusa_ignite.handlers.update_log`; their losses are means over images.
+
+    Returns:
+        ``images``; and, where there are any, ``top1``, ``top5`` and ``ema_top1`` over the images that have a label, and
+        ``loss`` over those of updates with a finite one.
+    """
+    pooled: Row = {"images": sum(row["images"] for row in rows)}
+    for column in ("top1", "top5", "ema_top1"):
+        known = [(row["images"], row[column]) for row in rows if not _missing(row.get(column))]
+        if known:
+            pooled[column] = sum(images * share for images, share in known) / sum(images for images, _ in known)
+    losses: list[tuple[int, float]] = []
+    so_far: dict[str, int] = {}
+    for line in updates:
+        images = line["images"] - so_far.get(line["task"], 0)
+        so_far[line["task"]] = line["images"]
+        if images and not _missing(line["update_loss"]):
+            losses.append((images, line["update_loss"]))
+    if losses:
+        pooled["loss"] = sum(images * loss for images, loss in losses) / sum(images for images, _ in losses)
+    return pooled
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """All rows and their mean under :data:`COLUMNS`; what a run has not is left empty. Replaces the file at once.
+
+    Numbers have nine digits: behind these, sums taken in another order differ.
+    """
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in [*rows, mean_row(rows)]:
+        writer.writerow([_csv(row.get(column)) for column in COLUMNS])
+    write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows of a results file, the mean last; empty cells are left out.
+
+    Raises:
+        DataError: it cannot be read, holds no rows, or something other than numbers.
+    """
+    rows: list[Row] = []
+    try:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                rows.append({name: value if name == "task" else float(value) for name, value in row.items() if value})
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, TypeError, csv.Error) as error:  # no number, no text, more cells than columns
+        raise DataError(f"{path}: line {len(rows) + 2}: not as a run writes it ({error}); run again") from error
+    if not rows or not all("task" in row for row in rows):
+        raise DataError(f"{path}: holds no results; give the folder of a run in which a task has completed")
+    return rows
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Strict JSON (NaN becomes null), indented. Replaces the file at once."""
+    write_text(path, json.dumps(_strict(content), indent=2, allow_nan=False) + "\n")
+
+
+def text_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Left-aligned first column, right-aligned others, a rule under the header and above the last line."""
+    widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
+
+    def render(line: Sequence[str]) -> str:
+        return "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([render(header), rule, *map(render, lines[:-1]), rule, render(lines[-1])])
+
+
+def results_table(rows: Sequence[Row]) -> str:
+    """The table of one run, shares in percent, columns that no row has left out."""
+    rows = [*rows, mean_row(rows)]
+    columns = [column for column in COLUMNS if any(not _missing(row.get(column)) for row in rows)]
+    return text_table(columns, [[_cell(column, row.get(column)) for column in columns] for row in rows])
+
+
+def comparison_table(runs: Mapping[str, Sequence[Row]]) -> str:
+    """Top-1 in percent of several runs side by side, a line per task, the mean last.
+
+    Args:
+        runs: rows by run name, the mean row included (as :func:`read_csv` returns them).
+    """
+    tasks = list(dict.fromkeys(row["task"] for rows in runs.values() for row in rows if row["task"] != "mean"))
+    by_task = {name: {row["task"]: row for row in rows} for name, rows in runs.items()}
+    lines = [
+        [task, *(_cell("top1", by_task[name].get(task, {}).get("top1")) for name in runs)] for task in [*tasks, "mean"]
+    ]
+    return text_table(["top-1 (%)", *runs], lines)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _csv(value: Any) -> str:
+    if _missing(value):
+        return ""
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
+
+
+def _cell(column: str, value: Any) -> str:
+    if _missing(value):
+        return "-"
+    if column in SHARES:
+        return f"{100 * value:.2f}"
+    if column == "loss":
+        return f"{value:.4f}"
+    return f"{value:.1f}" if column in TIME_COLUMNS else str(int(value)) if column != "task" else value
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,195 @@
+"""How a run starts: anew, where an earlier one was cut off, or not at all. The first process decides for all."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import ignite.distributed as idist
+from ignite.handlers import Checkpoint
+from torch import distributed as dist
+
+from dusa_ignite.runs import folder as run_folder
+from dusa_ignite.runs.checkpoints import find_newest, load, saved
+from dusa_ignite.config import Config
+from dusa_ignite.errors import CheckpointError, StoppedEarly, UserError
+from dusa_ignite.runs.provenance import launch_id
+from dusa_ignite.results.rows import write_json
+from dusa_ignite.runs.lock import RunLock
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Start = Literal["new", "unfinished", "finished"]
+
+
+def by_the_first(function: Callable[[], T]) -> T:
+    """What the first process's call returns or raises, in all processes; the others do not call it."""
+    if idist.get_world_size() == 1:
+        return function()
+    outcome: list[Any] = [None, None]
+    mine: BaseException | None = None
+    if idist.get_rank() == 0:
+        try:
+            outcome[0] = function()
+        except BaseException as error:  # whatever it is, the others must not wait for it
+            mine = error
+            known = isinstance(error, UserError | StoppedEarly)
+            outcome[1] = error if known else RuntimeError(f"the first process failed: {error!r}")
+    dist.broadcast_object_list(outcome, src=0, device=idist.device())
+    if outcome[1] is not None:
+        raise mine or outcome[1]
+    return outcome[0]
+
+
+@contextmanager
+def taken(folder: Path, config: Config, *, overwrite: bool) -> Iterator[Start]:
+    """Keep the folder to this run as long as the context lasts; it says how the run is to start.
+
+    Raises:
+        ConfigError: the folder holds another run, is in use, or cannot be written to; the message says what to do.
+    """
+    lock = RunLock(folder)
+
+    def take() -> Start:
+        start = how_to_start(folder, config, overwrite=overwrite)
+        if start != "finished":
+            lock.acquire()
+            start = how_to_start(folder, config, overwrite=overwrite)  # the process before may have finished it
+        if start == "finished":
+            logger.info("%s: finished already", folder)
+        return start
+
+    try:
+        yield by_the_first(take)
+    finally:
+        lock.release()
+
+
+def how_to_start(folder: Path, config: Config, *, overwrite: bool) -> Start:
+    """Whether the folder is free, or holds this very run, cut off or finished. Nothing in it is changed.
+
+    When torchrun restarts processes, they go on with what they have begun, whatever they were first told.
+
+    Raises:
+        ConfigError: it holds a run that may not be replaced or gone on with.
+    """
+    if not restarted(folder) and (overwrite or config.resume == "never"):
+        run_folder.check_free(folder, overwrite=overwrite)
+        return "new"
+    if run_folder.is_worthless(folder):
+        run_folder.check_free(folder, overwrite=True)
+        return "new"
+    run_folder.check_same_config(folder, config)
+    return "finished" if run_folder.is_finished(folder) else "unfinished"
+
+
+def restarted(folder: Path) -> bool:
+    """Whether torchrun has restarted this process, and an earlier attempt of the same launch has begun the run."""
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) == 0:
+        return False
+    try:
+        before = read_description(folder)
+    except CheckpointError:
+        return False
+    return launch_id() in [start.get("launch") for start in (before, *before.get("resumed", []))]
+
+
+def load_checkpoint(folder: Path, description: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The newest undamaged checkpoint, if there is one; the first process alone searches for it and checks it.
+
+    Args:
+        folder: of the run.
+        description: of this start, see :func:`dusa_ignite.runs.provenance.describe_run`; the first process's counts.
+
+    Raises:
+        CheckpointError: the run was started with other weights or data, or there is no checkpoint that can be read.
+    """
+    found: list[dict[str, Any] | None] = []
+
+    def find() -> Path | None:
+        if saved(folder / run_folder.CHECKPOINTS):
+            check_same_origins(folder, description)
+        path, content = find_newest(folder / run_folder.CHECKPOINTS, set_aside=True)
+        if path is None:
+            logger.info("%s: holds no checkpoint; the run begins again", folder)
+        found.append(content)
+        return path
+
+    path = by_the_first(find)
+    if found or path is None:
+        return found[0] if found else None
+    return load(path, mapped=idist.device().type != "cpu")  # on the CPU, tensors may be used where they lie
+
+
+def check_same_origins(folder: Path, now: Mapping[str, Any]) -> None:
+    """Raise if the run was started with other weights, data or precision; warn of other code or another device.
+
+    Raises:
+        CheckpointError: the message names what differs.
+    """
+    before = read_description(folder)
+    differing = [
+        f"{meaning} of {name}"
+        for key, meaning in (("weights_sha256", "the weights"), ("data_fingerprints", "the data"))
+        for name in sorted(before.get(key, now[key]).keys() | now[key].keys())
+        if before.get(key, now[key]).get(name) != now[key].get(name)
+    ]
+    dtype = before.get("compute_dtype", now["compute_dtype"])
+    if dtype != now["compute_dtype"]:
+        differing.append(f"the precision ({dtype} before, {now['compute_dtype']} now)")
+    if differing:
+        raise CheckpointError(
+            f"{folder}: cannot go on, this is not what the run began with: {', '.join(differing)}; "
+            f"put it back, or start again with --overwrite"
+        )
+    for what, was, is_now in (
+        ("torch", before.get("versions", {}).get("torch"), now["versions"]["torch"]),
+        ("git commit", before.get("git_commit"), now["git_commit"]),
+        ("device", before.get("device", now["device"]), now["device"]),
+    ):
+        if was != is_now:
+            logger.warning("%s: %s %s before, %s now; results may differ", folder, what, was, is_now)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What a run's ``run.json`` says.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
+    path = folder / run_folder.RUN
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: missing or unreadable, so the run cannot go on; start again with --overwrite"
+        ) from error
+
+
+def start_folder(folder: Path, config: Config, description: Mapping[str, Any], *, new: bool) -> None:
+    """Make the folder ready to be written to, and say in it what is run.
+
+    Raises:
+        ConfigError: it cannot be written to.
+    """
+    try:
+        if new:
+            run_folder.create(folder, config)
+            write_json(folder / run_folder.RUN, description)
+        else:
+            before = read_description(folder)
+            write_json(folder / run_folder.RUN, {**before, "resumed": [*before.get("resumed", []), description]})
+        run_folder.log_to(folder)
+    except OSError as error:
+        raise run_folder.unwritable(folder, error) from error
+
+
+def restore(checkpoint: Mapping[str, Any], things: Mapping[str, Any]) -> None:
+    """Load what a checkpoint holds; one from between two tasks lacks what the next task's reset restores."""
+    Checkpoint.load_objects(to_load={name: things[name] for name in checkpoint}, checkpoint=checkpoint)

@@ -1,0 +1,1 @@
+"""What several test files share: toys, checks, processes and a ClearML server."""
