@@ -1,21 +1,39 @@
 """The adaptation engine: an Ignite Engine whose one epoch runs through a stream of tasks.
 
-A **batch** is a dict with ``images`` (uint8 RGB, (B, 3, H, W) or a list of (3, H, W)), ``labels`` ((B,) int64, -1 =
-unknown), ``index`` ((B,) int64, position in the task's data set), ``task`` (name), ``first`` and ``last`` (is it the
-task's first, last batch?). With several processes each has its share of the global batch, possibly empty.
-
-The **output** of an update is a dict with ``y_pred`` ((B, C) logits: the predictions that count), ``y`` ((B,) labels),
-``loss`` (float, mean over the global batch; NaN where a method has none) and ``diagnostics`` (floats over the global
-batch; ``skipped_update`` is 1.0 where the update was not applied). Nothing in it is attached to a graph.
+A method's process function takes a :class:`Batch` and returns an :class:`Output`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
+import torch
 from ignite.engine import Engine, EventEnum, Events
 from ignite.metrics.metric import MetricUsage
+from typing_extensions import NotRequired
+
+
+class Batch(TypedDict):
+    """A process's share, possibly empty, of the images of one update."""
+
+    images: torch.Tensor | list[torch.Tensor]  # uint8 RGB (B, 3, H, W), or a list of (3, H, W) where sizes differ
+    labels: torch.Tensor  # (B,) int64, -1 = unknown
+    index: torch.Tensor  # (B,) int64, position in the task's data set
+    task: str  # its name
+    first: bool  # whether it is the task's first batch
+    last: bool  # whether it is the task's last
+    unreadable: list[str]  # a message per image left out
+
+
+class Output(TypedDict):
+    """What an update returns; nothing in it is attached to a graph."""
+
+    y_pred: torch.Tensor  # (B, C) logits: the predictions that count
+    y: torch.Tensor  # (B,) labels
+    loss: float  # mean over the global batch; NaN where there is none
+    diagnostics: dict[str, float]  # over the global batch; skipped_update is 1.0 where the update was not applied
+    ema_y_pred: NotRequired[torch.Tensor]  # (B, C) logits of the averaged norms, see NormEMA
 
 
 class TaskEvents(EventEnum):
@@ -52,7 +70,7 @@ class TaskWise(MetricUsage):
         )
 
 
-def create_adaptation_engine(update: Callable[[Engine, dict[str, Any]], dict[str, Any]]) -> Engine:
+def create_adaptation_engine(update: Callable[[Engine, Batch], Output]) -> Engine:
     """An engine that calls ``update`` on every batch and fires :class:`TaskEvents`.
 
     Run it over a :class:`dusa_ignite.data.stream.TaskStream` (or any iterable of such batches) for one epoch;
@@ -60,7 +78,7 @@ def create_adaptation_engine(update: Callable[[Engine, dict[str, Any]], dict[str
     the engine resumes from a loaded state.
 
     Args:
-        update: a method's process function, such as :func:`dusa_ignite.methods.dusa` returns.
+        update: a method, such as :class:`dusa_ignite.methods.Dusa`, or any function of the engine and a batch.
 
     Example:
         >>> engine = create_adaptation_engine(update)
@@ -81,12 +99,12 @@ def create_adaptation_engine(update: Callable[[Engine, dict[str, Any]], dict[str
     return engine
 
 
-def batch_of(engine: Engine) -> dict[str, Any]:
+def batch_of(engine: Engine) -> Batch:
     """``engine.state.batch``, which Ignite types as a number."""
     return engine.state.batch  # type: ignore[return-value]
 
 
-def output_of(engine: Engine) -> dict[str, Any]:
+def output_of(engine: Engine) -> Output:
     """``engine.state.output``, which Ignite types as a number."""
     return engine.state.output  # type: ignore[return-value]
 

@@ -9,7 +9,7 @@ from ignite.engine import Engine, Events
 
 from dusa_ignite.engine import batch_of, output_of
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.methods.step import predict
+from dusa_ignite.models.forward import predict
 from dusa_ignite.models.classifier import Classifier, norm_parameters
 from dusa_ignite.models.views import to_float
 

@@ -47,7 +47,7 @@ def bn(*, classifier: Classifier, micro_batch_size: int, alpha: float = 1.0) -> 
     Raises:
         ValueError: the classifier's BatchNorm layers use the batch's statistics by themselves.
     """
-    if classifier.mixes_images:
+    if classifier.uses_batch_statistics:
         raise ValueError("bn needs a classifier with batch_norm='source'; it takes the batch's statistics itself")
     if not batch_norm_layers(classifier):
         return source(classifier=classifier, micro_batch_size=micro_batch_size)

@@ -80,7 +80,7 @@ def deyo(
         def weigh(logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
             nonlocal unsure
             unsure = entropies >= entropy_threshold * log_classes  # NaN is not: it has to skip the update
-            looked_at = torch.ones_like(unsure) if classifier.mixes_images else ~unsure
+            looked_at = torch.ones_like(unsure) if classifier.uses_batch_statistics else ~unsure
             others = predict_destroyed(images, batch, looked_at.nonzero().squeeze(1).tolist())
             plpd = probability_difference(logits[looked_at], others)
             weights = torch.zeros_like(entropies)

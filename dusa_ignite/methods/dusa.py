@@ -7,97 +7,88 @@ velocity) that was really there, and that can be checked without a label.
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Iterator
+from typing import Literal
 
+import torch
+from pydantic import Field
+
+from dusa_ignite.methods.base import Method
 from dusa_ignite.methods.candidates import select_candidates
 from dusa_ignite.methods.diagnostics import guidance_diagnostics
 from dusa_ignite.methods.draws import Draws
-from dusa_ignite.methods.guided import guided_update, noised
-from dusa_ignite.methods.losses import dusa_loss
-from dusa_ignite.methods.step import Update
-from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.guides.guide import Guide
-from dusa_ignite.models.guides.times import TimeSampler
+from dusa_ignite.methods.guided import GuidedMethod, noised
+from dusa_ignite.methods.losses import Loss, dusa_loss
 from dusa_ignite.models.views import Images
+from dusa_ignite.utils.section import Problem
 
-__all__ = ["dusa", "dusa_loss", "select_candidates"]
 
+class Dusa(GuidedMethod):
+    """One DUSA update per batch: steps 2 to 7 of the paper's algorithm.
 
-def dusa(
-    *,
-    classifier: Classifier,
-    guide: Guide,
-    optimizer: torch.optim.Optimizer,
-    seed: int,
-    time: TimeSampler,
-    micro_batch_size: int,
-    scaler: torch.amp.GradScaler | None = None,
-    num_top: int = 4,
-    num_random: int = 2,
-    temperature: float = 1.0,
-    candidate_draw: str = "multinomial",
-    normalise_logits: bool = True,
-    distance: str = "mse",
-    p: float = 0.5,
-    c: float = 1e-3,
-    cosine_weight: float = 0.0,
-) -> Update:
-    """The process function of one DUSA update per batch.
-
-    The loss is a mean over the global batch, so neither the micro-batch size nor the number of processes changes the
-    update. Noise, time and candidates are drawn from a generator of each image's own.
-
-    Args:
-        classifier, guide: in eval mode; what of them is trainable learns.
-        optimizer: over those parameters.
-        seed: of the draws.
-        time: draws the noise level, see :mod:`dusa_ignite.models.guides.times`.
-        micro_batch_size: images in the graph at once; a classifier whose BatchNorm uses the batch's statistics sees the
-            whole batch at once all the same.
-        scaler: of the loss, for float16.
-        num_top, num_random, temperature, candidate_draw: see :func:`select_candidates`.
-        normalise_logits, distance, p, c, cosine_weight: see :func:`dusa_loss`.
-
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`.
+    Noise, time and candidates are drawn from a generator of each image's own. ``diagnostics`` say whether the guide
+    tells likely from unlikely classes, see :func:`dusa_ignite.methods.diagnostics.guidance_diagnostics`.
     """
 
-    def guidance(images: Images, logits: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss of a micro-batch, and the squared error of each candidate's own prediction (B, K)."""
-        x_t, target, model_time = noised(guide, images, draws)
-        candidates = select_candidates(
-            logits,
-            num_top=num_top,
-            num_random=num_random,
-            temperature=temperature,
-            draw=candidate_draw,
-            gumbel=draws.gumbel,
+    class Options(Method.Options):
+        """The guide teaches the classifier (arXiv 2501.00873)."""
+
+        name: Literal["dusa"] = "dusa"
+        num_top: int = Field(default=4, ge=1, description="most likely classes asked about, >= 1")
+        num_random: int = Field(default=2, ge=0, description="further classes drawn, >= 0")
+        temperature: float = Field(default=1.0, gt=0, description="of that draw, > 0; larger is more even")
+        candidate_draw: Literal["multinomial", "uniform"] = Field(
+            default="multinomial", description="how they are drawn"
         )
-        predictions = guide.predict(x_t, model_time, candidates)
+        normalise_logits: bool = Field(default=True, description="take the weights over L2-normalised logits")
+        loss: Loss = Field(default=Loss(), description="the objective")
+
+        def problems(self, *, num_classes: int) -> Iterator[Problem]:
+            """More candidates than classes."""
+            if self.num_top + self.num_random > num_classes:
+                yield Problem(
+                    ("method.num_top", "method.num_random", "classifier.num_classes"),
+                    f"num_top {self.num_top} + num_random {self.num_random} is more than there are classes; "
+                    f"allowed: together <= classifier.num_classes = {num_classes}",
+                )
+
+    @property
+    def num_columns(self) -> int:
+        """A number for every candidate."""
+        return self.options.num_top + self.options.num_random
+
+    @property
+    def num_gumbel(self) -> int:
+        """One for every class, where classes are drawn."""
+        return self.classifier.num_classes if self.options.num_random else 0
+
+    def objective(self, images: Images, logits: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss of a micro-batch, and the squared error of each candidate's own prediction (b, K)."""
+        x_t, target, model_time = noised(self.guide, images, draws)
+        candidates = self.select(logits, draws)
+        predictions = self.guide.predict(x_t, model_time, candidates)
         loss = dusa_loss(
             logits,
             candidates,
             predictions,
             target,
-            normalise_logits=normalise_logits,
-            distance=distance,
-            p=p,
-            c=c,
-            cosine_weight=cosine_weight,
+            normalise_logits=self.options.normalise_logits,
+            **self.options.loss.model_dump(),
         )
         errors = (predictions.detach() - target[:, None]).square().flatten(2).mean(dim=2)
         return loss, errors
 
-    return guided_update(
-        classifier=classifier,
-        guide=guide,
-        optimizer=optimizer,
-        seed=seed,
-        time=time,
-        micro_batch_size=micro_batch_size,
-        objective=guidance,
-        num_columns=num_top + num_random,
-        diagnose=lambda errors, total: guidance_diagnostics(errors, num_top=num_top, total=total),
-        num_gumbel=classifier.num_classes if num_random else 0,
-        scaler=scaler,
-    )
+    def select(self, logits: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """The candidate classes (b, K), see :func:`dusa_ignite.methods.candidates.select_candidates`."""
+        return select_candidates(
+            logits,
+            num_top=self.options.num_top,
+            num_random=self.options.num_random,
+            temperature=self.options.temperature,
+            draw=self.options.candidate_draw,
+            gumbel=draws.gumbel,
+        )
+
+    def diagnose(self, numbers: torch.Tensor, total: int) -> dict[str, float]:
+        """Whether favourites have smaller errors than drawn classes."""
+        return guidance_diagnostics(numbers, num_top=self.options.num_top, total=total)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
 from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
-from dusa_ignite.methods.step import backpropagate
-from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.methods.base import Method
 from dusa_ignite.models.views import Images
 
 Weigh = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -22,40 +21,35 @@ def entropy(logits: torch.Tensor) -> torch.Tensor:
     return -(log_p.exp() * log_p).sum(dim=1)
 
 
-def backpropagate_entropy(
-    classifier: Classifier,
-    images: Images,
-    weigh: Weigh,
-    *,
-    parameters: Sequence[torch.nn.Parameter],
-    micro_batch_size: int,
-) -> tuple[torch.Tensor, torch.Tensor, float, int]:
-    """The gradient of sum_i w_i E_i / N, over the N images of the global batch that are not left out.
+class EntropyMethod(Method):
+    """A method whose loss is a weighted mean of entropies."""
 
-    Without such an image there is no gradient at all: the optimizer's step is then to be left out too, or momentum and
-    weight decay would move the parameters.
+    trains = "norms"
 
-    Args:
-        classifier: its parameters' gradients are added to, those of all processes.
-        images: float RGB in [0, 1], B of them; B may be 0.
-        weigh: see :data:`Weigh`; called once, by all processes. A weight that is NaN counts.
-        parameters: those that learn.
-        micro_batch_size: images in the graph at once.
+    def backpropagate_entropy(self, images: Images, weigh: Weigh) -> tuple[torch.Tensor, torch.Tensor, float, int]:
+        """The gradient of sum_i w_i E_i / N, over the N images of the global batch that are not left out.
 
-    Returns:
-        The logits (B, C) and the weights (B,) of this process's images; the loss over the global batch, NaN without an
-        image; N.
-    """
-    weights, number = torch.empty(0), 0
+        Without such an image there is no gradient at all: the optimizer's step is then to be left out too, or momentum
+        and weight decay would move the parameters.
 
-    def objective(logits: torch.Tensor) -> torch.Tensor:
-        nonlocal weights, number
-        entropies = entropy(logits)
-        weights = weigh(logits.detach(), entropies.detach())
-        chosen = weights != 0
-        number = int(global_sum(chosen.sum().item()))
-        return (weights * entropies)[chosen].sum() / number if number else logits.new_zeros(())
+        Args:
+            images: float RGB in [0, 1], B of them; B may be 0.
+            weigh: see :data:`Weigh`; called once, by all processes. A weight that is NaN counts.
 
-    logits, share = backpropagate(classifier, images, objective, micro_batch_size=micro_batch_size)
-    all_reduce_gradients(parameters)
-    return logits, weights, global_sum(share.item()) if number else math.nan, number
+        Returns:
+            The logits (B, C) and the weights (B,) of this process's images; the loss over the global batch, NaN without
+            an image; N.
+        """
+        weights, number = torch.empty(0), 0
+
+        def objective(logits: torch.Tensor) -> torch.Tensor:
+            nonlocal weights, number
+            entropies = entropy(logits)
+            weights = weigh(logits.detach(), entropies.detach())
+            chosen = weights != 0
+            number = int(global_sum(chosen.sum().item()))
+            return (weights * entropies)[chosen].sum() / number if number else logits.new_zeros(())
+
+        logits, share = self.backpropagate(images, objective)
+        all_reduce_gradients(self.parameters)
+        return logits, weights, global_sum(share.item()) if number else math.nan, number

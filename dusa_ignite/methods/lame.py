@@ -19,7 +19,7 @@ from ignite.engine import Engine
 from torch.nn import functional as F
 
 from dusa_ignite.distributed.collectives import gather_batch, global_max, position_in_batch
-from dusa_ignite.methods.step import Update, chunks
+from dusa_ignite.methods.step import Update
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.views import to_float
 
@@ -47,7 +47,7 @@ def lame(
     Raises:
         ValueError: the classifier's BatchNorm layers use the batch's statistics.
     """
-    if classifier.mixes_images:
+    if classifier.uses_batch_statistics:
         raise ValueError("lame needs a classifier with batch_norm='source'")
     parameter = next(classifier.parameters())
     device, dtype = parameter.device, parameter.dtype
@@ -55,7 +55,7 @@ def lame(
     @torch.no_grad()
     def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
         images = to_float(batch["images"], device=device, dtype=dtype)
-        parts = [classifier.forward_with_features(images[part]) for part in chunks(len(images), micro_batch_size)]
+        parts = [classifier.forward_with_features(images[part]) for part in slices(len(images), micro_batch_size)]
         logits = torch.cat([parameter.new_empty(0, classifier.num_classes), *(logits for logits, _ in parts)])
         width = int(
             global_max(parts[0][1].shape[1] if parts else 0)

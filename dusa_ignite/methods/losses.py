@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+from pydantic import Field
 from torch.nn import functional as F
 
 from dusa_ignite.methods.candidates import candidate_weights
+from dusa_ignite.utils.section import Section
 
 DISTANCES = ("mse", "norm_l2")
+
+
+class Loss(Section):
+    """How far the weighted prediction is from the path's target, see :func:`image_losses`."""
+
+    distance: Literal["mse", "norm_l2"] = Field(
+        default="mse", description="e, or e / (e + c)^p detached; e = mean square"
+    )
+    p: float = Field(default=0.5, ge=0, description="power of norm_l2, >= 0")
+    c: float = Field(default=1e-3, gt=0, description="offset of norm_l2, > 0")
+    cosine_weight: float = Field(default=0.0, ge=0, description="weight of 1 - cosine similarity, >= 0")
 
 
 def image_losses(

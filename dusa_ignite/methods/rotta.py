@@ -96,7 +96,7 @@ def rotta(
     Raises:
         ValueError: the classifier's BatchNorm layers use the batch's statistics.
     """
-    if classifier.mixes_images:
+    if classifier.uses_batch_statistics:
         raise ValueError("rotta needs a classifier with batch_norm='source'")
     parameters = trainable_parameters(optimizer)
     device, dtype = parameters[0].device, parameters[0].dtype

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Literal
 
-from ignite.engine import Engine
-
-from dusa_ignite.methods.step import Update, predict
-from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import to_float
+from dusa_ignite.engine import Batch
+from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.models.views import Images
 
 
-def source(*, classifier: Classifier, micro_batch_size: int) -> Update:
-    """The process function that predicts and learns nothing; its loss is NaN.
+class Source(Method):
+    """Predicts and learns nothing; its loss is NaN."""
 
-    Args:
-        classifier: in eval mode, its BatchNorm layers on the stored source statistics.
-        micro_batch_size: images predicted at once.
+    class Options(Method.Options):
+        """No adaptation, in the same harness."""
 
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`.
+        name: Literal["source"] = "source"
 
-    Raises:
-        ValueError: the classifier's BatchNorm layers use the batch's statistics, which would be adaptation.
-    """
-    if classifier.mixes_images:
-        raise ValueError("source needs a classifier with batch_norm='source'")
-    parameter = next(classifier.parameters())
-    device, dtype = parameter.device, parameter.dtype
+    trains = "nothing"
+    source_statistics = True  # those of the batch would be adaptation
 
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        images = to_float(batch["images"], device=device, dtype=dtype)
-        logits = predict(classifier, images, micro_batch_size=micro_batch_size)
-        return {"y_pred": logits, "y": batch["labels"].to(device), "loss": math.nan, "diagnostics": {}}
-
-    return update
+    def adapt(self, images: Images, batch: Batch) -> Step:
+        """The predictions alone."""
+        return Step(self.predict(images))

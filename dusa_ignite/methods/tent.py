@@ -7,47 +7,27 @@ with the batch's statistics.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 import torch
-from ignite.engine import Engine
 
-from dusa_ignite.methods.entropy import backpropagate_entropy
-from dusa_ignite.methods.step import Update, finite_step, trainable_parameters
-from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import to_float
+from dusa_ignite.engine import Batch
+from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.entropy import EntropyMethod
+from dusa_ignite.models.views import Images
 
 
-def tent(*, classifier: Classifier, optimizer: torch.optim.Optimizer, micro_batch_size: int) -> Update:
-    """The process function of one Tent update per batch.
+class Tent(EntropyMethod):
+    """One Tent update per batch."""
 
-    Args:
-        classifier: in eval mode.
-        optimizer: over the parameters that learn, in the paper those of the norm layers.
-        micro_batch_size: images in the graph at once; no effect on results. A classifier whose BatchNorm uses the
-            batch's statistics sees the whole batch at once all the same.
+    class Options(Method.Options):
+        """Entropy minimisation (arXiv 2006.10726)."""
 
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`.
-    """
-    parameters = trainable_parameters(optimizer)
-    device, dtype = parameters[0].device, parameters[0].dtype
+        name: Literal["tent"] = "tent"
 
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        images = to_float(batch["images"], device=device, dtype=dtype)
-        logits, _, loss, number = backpropagate_entropy(
-            classifier,
-            images,
-            lambda logits, entropies: torch.ones_like(entropies),
-            parameters=parameters,
-            micro_batch_size=micro_batch_size,
+    def adapt(self, images: Images, batch: Batch) -> Step:
+        """All images count alike."""
+        logits, _, loss, number = self.backpropagate_entropy(
+            images, lambda logits, entropies: torch.ones_like(entropies)
         )
-        skipped = number > 0 and not finite_step(optimizer, parameters, loss)
-        return {
-            "y_pred": logits,
-            "y": batch["labels"].to(device),
-            "loss": loss,
-            "diagnostics": {"skipped_update": float(skipped)},
-        }
-
-    return update
+        return Step(logits, loss, stepped=self.step(loss) if number else None)

@@ -1,9 +1,6 @@
 """The classifier that is adapted and the generative transformer that guides it."""
 
 from dusa_ignite.models.classifier import Classifier, build_classifier
-from dusa_ignite.models.guides.guide import Guide
-from dusa_ignite.models.guides.load import load_transformer
-from dusa_ignite.models.guides.transformer import DiffusionTransformer
-from dusa_ignite.models.guides.vae import load_vae
+from dusa_ignite.models.guides import DiffusionTransformer, Guide, load_transformer, load_vae
 
 __all__ = ["Classifier", "DiffusionTransformer", "Guide", "build_classifier", "load_transformer", "load_vae"]

@@ -76,7 +76,7 @@ class Classifier(nn.Module):
 
     def forward(self, images: Images) -> torch.Tensor:
         """Logits (B, num_classes) of float RGB images in [0, 1]: (B, 3, H, W), or a list of (3, H, W)."""
-        if len(images) == 1 and self.mixes_images:
+        if len(images) == 1 and self.uses_batch_statistics:
             return self._single(images)
         return self.backbone(self.view(images))
 
@@ -99,7 +99,7 @@ class Classifier(nn.Module):
         return self.backbone.forward_head(maps), self.backbone.forward_head(maps, pre_logits=True)
 
     @property
-    def mixes_images(self) -> bool:
+    def uses_batch_statistics(self) -> bool:
         """Whether an image's logits depend on the rest of its batch (BatchNorm with the batch's statistics)."""
         return self.batch_norm == "batch" and any(True for _ in self._batch_norm_layers())
 

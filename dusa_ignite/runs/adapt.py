@@ -65,14 +65,14 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
 
 def run(config: Config, folder: Path, *, resumed: bool) -> None:
     """See :func:`adapt`; the folder belongs to this run by now."""
-    tracked = resuming.by_the_first(lambda: check_tracking(**config.tracking.model_dump(), resumed=resumed))
+    tracked = resuming.on_rank_zero(lambda: check_tracking(**config.tracking.model_dump(), resumed=resumed))
     build.set_up_torch(config)
 
     tasks = build.tasks(config)
     stream = build.stream(config, tasks)
     classifier = build.classifier(config)
     guide = build.guide(config) if config.is_guided else None
-    description = resuming.by_the_first(lambda: describe(config, tasks, classifier, guide))
+    description = resuming.on_rank_zero(lambda: describe(config, tasks, classifier, guide))
     build.spread(config, classifier, guide, stream)
     optimizer = build_method.optimizer(config, classifier, guide)
     scaler = torch.amp.GradScaler(idist.device().type, enabled=build.autocast_dtype(config) is torch.float16)
@@ -90,11 +90,11 @@ def run(config: Config, folder: Path, *, resumed: bool) -> None:
     if guide is not None:
         stateful |= {"transformer": guide.transformer, "scaler": scaler}
     stateful = {name: thing for name, thing in stateful.items() if thing is not None}
-    saved = build.saved_in_full(config, stateful)
+    saved = build.full_state(config, stateful)
     resets = config.setting in RESETS and config.learns
 
     checkpoint = resuming.load_checkpoint(folder, description) if resumed else None
-    resuming.by_the_first(lambda: resuming.start_folder(folder, config, description, new=checkpoint is None))
+    resuming.on_rank_zero(lambda: resuming.start_folder(folder, config, description, new=checkpoint is None))
     if idist.get_rank() > 0:
         logging.getLogger("dusa_ignite").setLevel(logging.WARNING)
     logger.info("%s: %d tasks, %d updates, on %s", config.name, len(tasks), len(stream), idist.device())

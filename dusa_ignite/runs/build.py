@@ -144,7 +144,7 @@ def spread(config: Config, classifier: Classifier, guide: Guide | None, stream: 
         if not dist.is_initialized():
             raise ConfigError("distributed.strategy: fsdp needs torchrun (--nproc_per_node=1 for one) or --nproc")
         shard(guide.transformer, world_size=idist.get_world_size(), device=idist.device())
-    if idist.get_world_size() > 1 and classifier.mixes_images:
+    if idist.get_world_size() > 1 and classifier.uses_batch_statistics:
         if idist.device().type != "cuda":
             raise ConfigError(
                 "classifier.batch_norm: batch needs GPUs for statistics over several processes; take one process, or "
@@ -159,7 +159,7 @@ def spread(config: Config, classifier: Classifier, guide: Guide | None, stream: 
         classifier.eval()
 
 
-def saved_in_full(config: Config, stateful: dict[str, Any]) -> dict[str, Any]:
+def full_state(config: Config, stateful: dict[str, Any]) -> dict[str, Any]:
     """The stateful things as checkpoints hold them: whatever is sharded, gathered."""
     if config.distributed.strategy != "fsdp" or "transformer" not in stateful:
         return stateful

@@ -103,7 +103,7 @@ def fisher(config: Config, classifier: Classifier) -> dict[str, tuple[torch.Tens
     chosen = numpy_generator(config.seed, "fisher").permutation(len(dataset))[: config.method.fisher_images]
 
     def batches() -> Iterator[Images]:
-        for part in chunks(len(chosen), FISHER_BATCH):
+        for part in slices(len(chosen), FISHER_BATCH):
             images = stack_images([dataset[int(index)][0] for index in chosen[part]])
             yield to_float(images, device=idist.device(), dtype=model_dtype(config))
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 Start = Literal["new", "unfinished", "finished"]
 
 
-def by_the_first(function: Callable[[], T]) -> T:
+def on_rank_zero(function: Callable[[], T]) -> T:
     """What the first process's call returns or raises, in all processes; the others do not call it."""
     if idist.get_world_size() == 1:
         return function()
@@ -57,21 +57,21 @@ def taken(folder: Path, config: Config, *, overwrite: bool) -> Iterator[Start]:
     lock = RunLock(folder)
 
     def take() -> Start:
-        start = how_to_start(folder, config, overwrite=overwrite)
+        start = start_mode(folder, config, overwrite=overwrite)
         if start != "finished":
             lock.acquire()
-            start = how_to_start(folder, config, overwrite=overwrite)  # the process before may have finished it
+            start = start_mode(folder, config, overwrite=overwrite)  # the process before may have finished it
         if start == "finished":
             logger.info("%s: finished already", folder)
         return start
 
     try:
-        yield by_the_first(take)
+        yield on_rank_zero(take)
     finally:
         lock.release()
 
 
-def how_to_start(folder: Path, config: Config, *, overwrite: bool) -> Start:
+def start_mode(folder: Path, config: Config, *, overwrite: bool) -> Start:
     """Whether the folder is free, or holds this very run, cut off or finished. Nothing in it is changed.
 
     When torchrun restarts processes, they go on with what they have begun, whatever they were first told.
@@ -121,7 +121,7 @@ def load_checkpoint(folder: Path, description: Mapping[str, Any]) -> dict[str, A
         found.append(content)
         return path
 
-    path = by_the_first(find)
+    path = on_rank_zero(find)
     if found or path is None:
         return found[0] if found else None
     return load(path, mapped=idist.device().type != "cpu")  # on the CPU, tensors may be used where they lie

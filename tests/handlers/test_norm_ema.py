@@ -24,7 +24,7 @@ class Tiny(nn.Module):
     """A linear layer, and a norm whose gain the tests set."""
 
     num_classes = 2
-    mixes_images = False
+    uses_batch_statistics = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ class Toy(nn.Module):
     """A linear classifier of 16 x 16 images."""
 
     num_classes = CLASSES
-    mixes_images = False
+    uses_batch_statistics = False
 
     def __init__(self) -> None:
         super().__init__()

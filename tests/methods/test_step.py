@@ -13,9 +13,9 @@ from dusa_ignite.methods.step import (
     Pass,
     all_finite,
     backpropagate,
-    chunks,
     finite_step,
     predict,
+    slices,
     trainable_parameters,
 )
 
@@ -32,7 +32,7 @@ from dusa_ignite.methods.step import (
     ],
 )
 def test_chunks_cover_the_batch(count: int, size: int, expected: list[tuple[int, int]]) -> None:
-    assert [(part.start, part.stop) for part in chunks(count, size)] == expected
+    assert [(part.start, part.stop) for part in slices(count, size)] == expected
 
 
 def make(gradients: list[float | None]) -> tuple[list[nn.Parameter], torch.optim.Optimizer]:
@@ -90,10 +90,10 @@ class Spy(nn.Module):
 
     num_classes = 4
 
-    def __init__(self, *, mixes_images: bool = False) -> None:
+    def __init__(self, *, uses_batch_statistics: bool = False) -> None:
         super().__init__()
         self.linear = nn.Linear(12, 4).double()
-        self.mixes_images = mixes_images
+        self.uses_batch_statistics = uses_batch_statistics
         self.seen: list[int] = []
 
     def forward(self, images: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
@@ -106,11 +106,13 @@ IMAGES = torch.rand(5, 3, 2, 2, dtype=torch.float64, generator=torch.Generator()
 
 
 @pytest.mark.parametrize(
-    ("mixes_images", "count", "pieces"),
+    ("uses_batch_statistics", "count", "pieces"),
     [(False, 5, [2, 2, 1]), (False, 2, [2]), (False, 0, []), (True, 5, [5]), (True, 0, [0])],
 )
-def test_a_batch_goes_in_micro_batches_or_in_one_piece(mixes_images: bool, count: int, pieces: list[int]) -> None:
-    classifier: Any = Spy(mixes_images=mixes_images)
+def test_a_batch_goes_in_micro_batches_or_in_one_piece(
+    uses_batch_statistics: bool, count: int, pieces: list[int]
+) -> None:
+    classifier: Any = Spy(uses_batch_statistics=uses_batch_statistics)
     logits = predict(classifier, IMAGES[:count], micro_batch_size=2)
     assert classifier.seen == pieces
     assert not logits.requires_grad
@@ -124,11 +126,11 @@ def test_other_parameters_predict() -> None:
     assert classifier.linear.weight.abs().min() > 0
 
 
-@pytest.mark.parametrize("mixes_images", [False, True])
+@pytest.mark.parametrize("uses_batch_statistics", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 8])
 @pytest.mark.parametrize("count", [0, 5])
-def test_the_gradient_of_any_loss(count: int, size: int, mixes_images: bool) -> None:
-    classifier: Any = Spy(mixes_images=mixes_images)
+def test_the_gradient_of_any_loss(count: int, size: int, uses_batch_statistics: bool) -> None:
+    classifier: Any = Spy(uses_batch_statistics=uses_batch_statistics)
     images, weights = IMAGES[:count], torch.arange(count).double()
     logits = classifier(images)
     loss = (logits.log_softmax(1)[:, 0] * weights).sum() + logits.sum() ** 2
@@ -189,7 +191,7 @@ def test_images_without_a_gradient_go_through_once(weights: torch.Tensor, seen: 
 
 
 def test_images_that_depend_on_each_other_stay_together() -> None:
-    classifier: Any = Spy(mixes_images=True)
+    classifier: Any = Spy(uses_batch_statistics=True)
     backpropagate(classifier, IMAGES, lambda logits: logits[1].sum(), micro_batch_size=2)
     assert classifier.seen == [5]
 

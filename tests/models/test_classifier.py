@@ -139,7 +139,7 @@ def test_batch_statistics_leave_the_source_statistics_untouched(name: str) -> No
     nn.ModuleDict({"classifier": classifier}).train().eval()
     assert torch.equal(classifier(x), first)
 
-    assert classifier.mixes_images
+    assert classifier.uses_batch_statistics
     assert not classifier.training
     assert all(torch.equal(value, before[key]) for key, value in classifier.backbone.named_buffers())
     assert before.keys() <= {key.removeprefix("backbone.") for key in classifier.state_dict()}
@@ -155,7 +155,7 @@ def test_source_statistics_are_used_where_asked_for(name: str) -> None:
     before = batch_norm_state(classifier)
     x = images()
     logits = classifier(x)
-    assert not classifier.mixes_images
+    assert not classifier.uses_batch_statistics
     torch.testing.assert_close(logits, timm_eval(classifier, x), rtol=0, atol=1e-6)
     torch.testing.assert_close(classifier(x[:1]), logits[:1], rtol=0, atol=1e-5)  # each image for itself
     assert all(torch.equal(value, before[key]) for key, value in classifier.backbone.named_buffers())
@@ -166,9 +166,9 @@ def timm_eval(classifier: Classifier, x: torch.Tensor) -> torch.Tensor:
 
 
 def test_only_batch_norm_mixes_images() -> None:
-    assert not small("test_vit").mixes_images
-    assert not small("test_convnext").mixes_images
-    assert small("test_resnet").mixes_images
+    assert not small("test_vit").uses_batch_statistics
+    assert not small("test_convnext").uses_batch_statistics
+    assert small("test_resnet").uses_batch_statistics
 
 
 # Norm layers

@@ -15,7 +15,7 @@ from torch import multiprocessing
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.runs.provenance import launch_id
-from dusa_ignite.runs.claim import by_the_first, check_same_origins, how_to_start, load_checkpoint
+from dusa_ignite.runs.claim import on_rank_zero, check_same_origins, start_mode, load_checkpoint
 from dusa_ignite.runs.folder import create
 
 NOW: dict[str, Any] = {
@@ -40,17 +40,17 @@ def test_how_to_start(tmp_path: Path) -> None:
     folder, plain = tmp_path / "run", configure(tmp_path)
     resume, other = plain.model_copy(update={"resume": "auto"}), configure(tmp_path, resume="auto", seed=7)
     for config in (plain, resume):
-        assert how_to_start(folder, config, overwrite=False) == "new"
+        assert start_mode(folder, config, overwrite=False) == "new"
     create(folder, plain)
-    assert how_to_start(folder, resume, overwrite=False) == "unfinished"
-    assert how_to_start(folder, resume, overwrite=True) == "new"
+    assert start_mode(folder, resume, overwrite=False) == "unfinished"
+    assert start_mode(folder, resume, overwrite=True) == "new"
     (folder / "summary.json").touch()
-    assert how_to_start(folder, resume, overwrite=False) == "finished"
-    assert how_to_start(folder, other, overwrite=True) == "new"
+    assert start_mode(folder, resume, overwrite=False) == "finished"
+    assert start_mode(folder, other, overwrite=True) == "new"
     with pytest.raises(ConfigError, match="seed: 2024 before, 7 now"):
-        how_to_start(folder, other, overwrite=False)
+        start_mode(folder, other, overwrite=False)
     with pytest.raises(ConfigError, match="holds a finished run"):
-        how_to_start(folder, plain, overwrite=False)
+        start_mode(folder, plain, overwrite=False)
 
 
 def test_a_restart_overwrites_what_it_has_not_begun_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,9 +63,9 @@ def test_a_restart_overwrites_what_it_has_not_begun_itself(tmp_path: Path, monke
     ):
         (tmp_path / "run.json").write_text(json.dumps({"launch": launch, "resumed": resumed}))
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
-        assert how_to_start(tmp_path, config, overwrite=True) == "new"
+        assert start_mode(tmp_path, config, overwrite=True) == "new"
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "2")
-        assert how_to_start(tmp_path, config, overwrite=True) == start
+        assert start_mode(tmp_path, config, overwrite=True) == start
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ def in_two_processes(rank: int, folder: str) -> None:
         raise error
 
     try:
-        assert by_the_first(lambda: rank) == 0
+        assert on_rank_zero(lambda: rank) == 0
         for error in (ConfigError("seed: wrong"), ZeroDivisionError("a defect")):
             try:
-                by_the_first(lambda error=error: fail(error))  # type: ignore[misc]
+                on_rank_zero(lambda error=error: fail(error))  # type: ignore[misc]
             except Exception as caught:
                 said = [f"{type(caught).__name__}: {caught}"]
             if isinstance(error, ConfigError):

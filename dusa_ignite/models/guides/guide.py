@@ -10,7 +10,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-from dusa_ignite.models.guides.paths import Path
+from dusa_ignite.models.guides.paths import NoisingPath
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS
 from dusa_ignite.models.views import Images, guide_view
 
@@ -34,7 +34,7 @@ class Guide(nn.Module):
         self,
         transformer: nn.Module,
         *,
-        path: Path,
+        path: NoisingPath,
         image_size: int,
         vae: AutoencoderKL | None = None,
         scaling_factor: float = 1.0,

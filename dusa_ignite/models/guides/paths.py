@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import torch
 
-Path = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+NoisingPath = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 DDPM_STEPS = 1000
 
@@ -65,4 +65,4 @@ def _per_image(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return t.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
 
 
-PATHS: dict[str, Path] = {"linear": linear, "cosine": cosine, "reverse_linear": reverse_linear, "ddpm": ddpm}
+PATHS: dict[str, NoisingPath] = {"linear": linear, "cosine": cosine, "reverse_linear": reverse_linear, "ddpm": ddpm}
