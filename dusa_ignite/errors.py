@@ -8,11 +8,16 @@ defect of the package and keeps its traceback.
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
 P = ParamSpec("P")
+
+USER_ERROR = 2  # exit codes
+INTERRUPTED = 75  # sysexits.h EX_TEMPFAIL: stopped by a signal, saved, to be resumed
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class UserError(Exception):
@@ -31,6 +36,10 @@ class CheckpointError(UserError):
     """A weights file is missing, unreadable, or does not fit the model."""
 
 
+class Interrupted(Exception):
+    """A signal asked the run to stop; it has been saved."""
+
+
 class StoppedEarly(BaseException):
     """A signal asked the run to stop before its first update; there is nothing to save.
 
@@ -47,6 +56,6 @@ def report_errors(main: Callable[P, int]) -> Callable[P, int]:
             return main(*args, **kwargs)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 2
+            return USER_ERROR
 
     return reporting

@@ -29,13 +29,12 @@ from safetensors.torch import load_file
 
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.engine import batch_of
-from dusa_ignite.handlers import ClassifierExport, TaskResults
+from dusa_ignite.handlers import ClassifierExport, TaskResults, atomic_saver
 from dusa_ignite.models import Guide
 from dusa_ignite.models.weights import save_weights
-from dusa_ignite.results import rows as results
 from dusa_ignite.results.rows import TIME_COLUMNS
 from dusa_ignite.runs import adapt as adapt_module
-from dusa_ignite.runs import build, checkpoints
+from dusa_ignite.runs import assemble, finish
 from dusa_ignite.runs.checkpoints import load_newest
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +83,7 @@ def set_trap(moment: str, rng: random.Random) -> None:
     """Arrange for this process to die at a moment of the given kind."""
     few = rng.randint(1, 6)
     if moment == "start-up":
-        build.stream = kill_myself  # type: ignore[assignment]
+        assemble.build_stream = kill_myself  # type: ignore[assignment]
     elif moment == "folder":  # run_folder.create removes and touches files, whether they are there or not
         Path.unlink = after(rng.randint(1, 24), Path.unlink)  # type: ignore[method-assign]
         Path.touch = kill_myself  # type: ignore[assignment]
@@ -92,21 +91,21 @@ def set_trap(moment: str, rng: random.Random) -> None:
         os.fsync = after(rng.randint(1, 6), os.fsync)
     elif moment == "update":
         torch.Tensor.backward = after(few, torch.Tensor.backward)  # type: ignore[method-assign]
-        build.classifier = trapped_classifier(few, build.classifier)
+        assemble.classifier_of = trapped_classifier(few, assemble.classifier_of)
     elif moment == "save":
         torch.save = after(rng.randint(1, 4), torch.save)
     elif moment == "replace":
-        checkpoints.os.replace = after(rng.randint(1, 6), os.replace)  # type: ignore[attr-defined]
+        atomic_saver.os.replace = after(rng.randint(1, 6), os.replace)  # type: ignore[attr-defined]
     elif moment == "between tasks":
         TaskResults.close = after(rng.randint(1, 2), TaskResults.close)  # type: ignore[method-assign]
     elif moment == "results":
-        adapt_module.write_csv = after(rng.randint(1, 2), results.write_csv)
+        finish.write_csv = after(rng.randint(1, 2), finish.write_csv)
 
 
 def export_transformer_too() -> None:
     """At the end of a task, write the transformer's weights beside the classifier's: no checkpoint may hold them."""
     guides: list[Guide] = []
-    make, write = build.guide, ClassifierExport.write
+    make, write = assemble.guide_of, ClassifierExport.write
 
     def guide(config: Config) -> Guide:
         guides.append(make(config))
@@ -118,7 +117,7 @@ def export_transformer_too() -> None:
             path = self.folder / f"{batch_of(engine)['task'].replace('/', '_')}.transformer.safetensors"
             save_weights(dict(guides[-1].transformer.state_dict()), path)
 
-    build.guide = guide  # type: ignore[assignment]
+    assemble.guide_of = guide  # type: ignore[assignment]
     ClassifierExport.write = write_both  # type: ignore[method-assign]
 
 

@@ -12,8 +12,10 @@ import numpy as np
 
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import DataError
+from dusa_ignite.results import files
 from dusa_ignite.results.rows import Row, read_csv
-from dusa_ignite.runs import folder as run_folder
+from dusa_ignite.runs.claim import check_format
+from dusa_ignite.runs.folder import is_finished
 
 
 @dataclass(frozen=True)
@@ -62,24 +64,25 @@ def read_run(folder: Path, *, label: str) -> FinishedRun:
     Raises:
         DataError: the folder holds no finished run, one without labels, or files that do not belong together.
     """
-    if not run_folder.is_finished(folder):
-        raise DataError(f"{folder}: holds no finished run (no {run_folder.SUMMARY})")
-    for name in (run_folder.CONFIG, run_folder.RESULTS, run_folder.PREDICTIONS, run_folder.RUN):
+    if not is_finished(folder):
+        raise DataError(f"{folder}: holds no finished run (no {files.SUMMARY})")
+    for name in (files.CONFIG, files.RESULTS, files.PREDICTIONS, files.RUN):
         if not (folder / name).is_file():
             raise DataError(f"{folder / name}: missing; the run cannot be compared")
-    rows = {row["task"]: row for row in read_csv(folder / run_folder.RESULTS)}
-    streams = read_predictions(folder / run_folder.PREDICTIONS)
+    check_format(folder)
+    rows = {row["task"]: row for row in read_csv(folder / files.RESULTS)}
+    streams = read_predictions(folder / files.PREDICTIONS)
     for task in rows.keys() - {"mean"}:
         if "top1" not in rows[task] or task not in streams:
             raise DataError(f"{folder}: {task} has no labels; without them methods cannot be compared")
     return FinishedRun(
         label=label,
         folder=folder,
-        config=load_config(folder / run_folder.CONFIG),
+        config=load_config(folder / files.CONFIG),
         rows=rows,
         streams=streams,
-        peak_memory=json.loads((folder / run_folder.SUMMARY).read_text())["peak_memory_bytes"],
-        made_of=json.loads((folder / run_folder.RUN).read_text()),
+        peak_memory=json.loads((folder / files.SUMMARY).read_text())["peak_memory_bytes"],
+        made_of=json.loads((folder / files.RUN).read_text()),
     )
 
 

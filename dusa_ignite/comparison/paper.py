@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 from dusa_ignite.comparison.names import SHORT
 from dusa_ignite.comparison.tables import console_table
 from dusa_ignite.config import Config, load_config
-from dusa_ignite.data.corruption_names import BENCHMARK_CORRUPTIONS
+from dusa_ignite.data.imagenet_c import BENCHMARK_CORRUPTIONS
 from dusa_ignite.errors import DataError
+from dusa_ignite.results import files
 from dusa_ignite.results.rows import read_csv
-from dusa_ignite.runs import folder as run_folder
+from dusa_ignite.runs.folder import is_finished
 
 SEVERITY = 5
 IMAGES = 50_000  # per corruption, in the paper
@@ -59,7 +60,7 @@ class Run(NamedTuple):
 
 def paper_rows() -> list[PaperRow]:
     """Tables 1 and 2."""
-    text = (files("dusa_ignite") / "assets" / "paper_tables.csv").read_text()
+    text = (resources.files("dusa_ignite") / "assets" / "paper_tables.csv").read_text()
     return [
         PaperRow(row["table"], row["model"], row["method"], {name: float(row[name]) for name in (*COLUMNS, "avg")})
         for row in csv.DictReader(text.splitlines())
@@ -112,20 +113,20 @@ def _beside(row: PaperRow, run: Run) -> list[list[str]]:
 
 def _runs_in(folder: Path) -> list[Run]:
     """The run in a folder, or those in its subfolders."""
-    if run_folder.is_finished(folder):
+    if is_finished(folder):
         return [_read(folder)]
-    inner = sorted(summary.parent for summary in folder.glob(f"*/{run_folder.SUMMARY}"))
+    inner = sorted(summary.parent for summary in folder.glob(f"*/{files.SUMMARY}"))
     if not inner:
-        raise DataError(f"{folder}: holds no finished run (no {run_folder.SUMMARY}); give the folders of runs")
+        raise DataError(f"{folder}: holds no finished run (no {files.SUMMARY}); give the folders of runs")
     return [_read(run) for run in inner]
 
 
 def _read(folder: Path) -> Run:
-    for name in (run_folder.CONFIG, run_folder.RESULTS):
+    for name in (files.CONFIG, files.RESULTS):
         if not (folder / name).is_file():
             raise DataError(f"{folder / name}: missing; the run cannot be compared")
-    config = load_config(folder / run_folder.CONFIG)
-    rows = {row["task"]: row for row in read_csv(folder / run_folder.RESULTS)}
+    config = load_config(folder / files.CONFIG)
+    rows = {row["task"]: row for row in read_csv(folder / files.RESULTS)}
     tasks = {f"{name}/{SEVERITY}": SHORT[name] for name in BENCHMARK_CORRUPTIONS}
     known = {task: short for task, short in tasks.items() if "top1" in rows.get(task, {})}
     top1 = {short: 100 * rows[task]["top1"] for task, short in known.items()}

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dusa_ignite.config import Config, load_config, method_names
-from dusa_ignite.config.fields import nearest
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.runs import folder as run_folder
+from dusa_ignite.results import files
+from dusa_ignite.runs.folder import check_free, check_same_config
+from dusa_ignite.utils.section import nearest
 
 SOURCE = "source"
 LABEL = r"\w[\w.+-]*"  # a part of folder names
@@ -200,10 +201,10 @@ def _of_entries(problem: str, labels: Sequence[str], total: int) -> str:
 
 
 def _check_folder(run: PlannedRun) -> None:
-    if (run.folder / run_folder.CONFIG).exists():
+    if (run.folder / files.CONFIG).exists():
         try:
-            run_folder.check_same_config(run.folder, run.config)
+            check_same_config(run.folder, run.config)
         except ConfigError as error:
             raise ConfigError(f"{error}; choose another name=... or --output, or give --overwrite") from error
     else:
-        run_folder.check_free(run.folder, overwrite=False)
+        check_free(run.folder, overwrite=False)

@@ -21,14 +21,12 @@ from types import FrameType
 
 from dusa_ignite.comparison.plan import PlannedRun
 from dusa_ignite.config import Config
-from dusa_ignite.errors import UserError
-from dusa_ignite.runs.folder import LOG, is_finished
+from dusa_ignite.errors import INTERRUPTED, STOP_SIGNALS, USER_ERROR, Interrupted, UserError
+from dusa_ignite.results.files import LOG
+from dusa_ignite.runs.folder import is_finished
 
 logger = logging.getLogger(__name__)
 
-STOPPED = 75  # as a single run's exit code, sysexits.h EX_TEMPFAIL
-FAILED = 2
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PRELOADED = ["dusa_ignite.runs.adapt", "dusa_ignite.data.digits", "sklearn.datasets"]
 
 
@@ -59,12 +57,12 @@ def run_all(runs: Sequence[PlannedRun], *, overwrite: bool = False, past_failure
                 process.terminate()
             process.join()
         code = process.exitcode
-        if received() or code == STOPPED:
+        if received() or code == INTERRUPTED:
             logger.info("stopped in %s, seed %d; the same command goes on from there", run.label, run.seed)
-            return STOPPED
+            return INTERRUPTED
         if code != 0:
             logger.info("%s, seed %d failed; the same command tries it again", run.label, run.seed)
-            if past_failures and code == FAILED:
+            if past_failures and code == USER_ERROR:
                 continue
             return code if code and code > 0 else 1
         logger.info("        %.0f s", time.monotonic() - begun)
@@ -81,7 +79,7 @@ def forwarding(process: BaseProcess) -> Iterator[Callable[[], bool]]:
         if process.pid is not None:
             process.terminate()
 
-    before = {number: signal.signal(number, forward) for number in SIGNALS}
+    before = {number: signal.signal(number, forward) for number in STOP_SIGNALS}
     try:
         yield lambda: bool(received)
     finally:
@@ -92,21 +90,20 @@ def forwarding(process: BaseProcess) -> Iterator[Callable[[], bool]]:
 def adapt_quietly(config: Config, overwrite: bool) -> None:
     """One run, in this process, whose messages go to its log file only; leaves with the run's exit code."""
     os.setpgid(0, 0)  # Ctrl-C reaches the comparison alone, which passes it on once; a second signal would kill
-    for number in SIGNALS:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    from dusa_ignite.handlers.checkpoint import Interrupted
     from dusa_ignite.runs.adapt import adapt
 
     try:
         adapt(0, config, overwrite)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(FAILED)
+        sys.exit(USER_ERROR)
     except Interrupted as stop:
         print(stop, file=sys.stderr)
-        sys.exit(STOPPED)
+        sys.exit(INTERRUPTED)
 
 
 def _end_with_parent() -> None:

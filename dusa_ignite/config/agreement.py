@@ -1,102 +1,73 @@
-"""What must agree between a config's sections."""
+"""What must agree between a config's sections, whatever the method, the data set and the guide are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from dusa_ignite.config.methods import Dusa
-from dusa_ignite.config.models import Classifier, PathName, Transformer
-from dusa_ignite.config.other_methods import DiffusionTta
-
-# The paths that a family's checkpoints are made for, its default first. A transformer without a learned variance counts
-# as repa, whichever way its time runs.
-FAMILY_PATHS: dict[str, tuple[PathName, ...]] = {
-    "repa": ("linear", "cosine", "reverse_linear"),
-    "sit": ("reverse_linear",),
-    "dit": ("ddpm",),
-}
-
-GUIDED_METHODS = ("dusa", "dusa_u", "diffusion_tta")  # need transformer, vae, path and time; the others ignore these
-STILL_METHODS = ("source", "bn", "lame")  # learn nothing
-NORM_METHODS = ("tent", "eata", "sar", "rotta", "deyo", "roid")  # learn the classifier's norm layers only
-EARLY_NORM_METHODS = ("sar", "deyo")  # of these, those before the last layers
-# They take no BatchNorm statistics from the batch, or mix them in themselves.
-SOURCE_STATISTICS_METHODS = ("source", "bn", "lame", "rotta")
-BATCH_METHODS = ("roid", "lame")  # weigh a batch's images against each other
-TEACHER_METHODS = ("cotta", "rotta")  # predict with an average over batches
-
-VAE_DOWNSAMPLING = 8  # image side / latent side
+from dusa_ignite.data.settings import SETTINGS
+from dusa_ignite.methods import Method
+from dusa_ignite.methods.find import find_method
+from dusa_ignite.models.build import ClassifierOptions
+from dusa_ignite.models.guides import TransformerOptions
+from dusa_ignite.models.guides.vae import DOWNSAMPLING
+from dusa_ignite.utils.section import Problem
 
 
-class Problem(NamedTuple):
-    """One thing that is wrong: the dotted keys involved, the one at fault first, and what is wrong with it."""
-
-    keys: tuple[str, ...]
-    text: str
-
-
-def contradictions(method_name: str, sections: Mapping[str, Any]) -> list[Problem]:
+def contradictions(name: str, sections: Mapping[str, Any]) -> list[Problem]:
     """Where sections do not fit each other, for a method.
 
     Args:
-        method_name: it is known even where the method's other options are wrong.
+        name: the method's; it is known even where its options are wrong.
         sections: the checked sections by name. One that is wrong in itself is left out: it is reported anyway.
     """
-    problems = list(_stream_problems(method_name, sections))
-    if method_name in GUIDED_METHODS:
-        problems += _guide_problems(method_name, sections)
-    elif method_name not in STILL_METHODS:
-        problems += _learning_problems(method_name, sections)
+    method = find_method(name)
+    problems = list(_stream_problems(method, name, sections))
+    classifier, options = sections.get("classifier"), sections.get("method")
+    if classifier and options:
+        problems += options.problems(num_classes=classifier.num_classes)
+    if method.guided:
+        problems += _guide_problems(name, sections)
+    elif method.trains != "nothing" and classifier:
+        problems += _learning_problems(method, name, classifier)
     return problems
 
 
-def _stream_problems(method_name: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
-    data = sections.get("data")
-    if data and data.batch_size < 2 and method_name in BATCH_METHODS:
+def _stream_problems(method: type[Method], name: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
+    data, setting = sections.get("data"), sections.get("setting")
+    if data and data.batch_size < method.smallest_batch:
         yield Problem(
             ("data.batch_size", "method.name"),
-            f"{data.batch_size} is not allowed; allowed: >= 2, as method.name={method_name} weighs the images of a "
-            "batch against each other",
+            f"{data.batch_size} is not allowed; allowed: >= {method.smallest_batch}, as method.name={name} weighs the "
+            "images of a batch against each other",
         )
-    if sections.get("setting") == "episodic" and method_name in TEACHER_METHODS:
+    if setting and SETTINGS[setting].resets == "batch" and method.has_teacher:
         yield Problem(
             ("setting", "method.name"),
-            f"'episodic' is not allowed; method.name={method_name} predicts with a teacher that averages over batches",
+            f"{setting!r} is not allowed; method.name={name} predicts with a teacher that averages over batches",
         )
 
 
-def _learning_problems(method_name: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
-    classifier = sections.get("classifier")
-    if classifier is None:
-        return
+def _learning_problems(method: type[Method], name: str, classifier: ClassifierOptions) -> Iterator[Problem]:
     if classifier.trainable == "none":
-        yield Problem(("classifier.trainable",), f"'none' leaves nothing to train for method.name={method_name}")
-    elif classifier.trainable == "all" and method_name in NORM_METHODS:
+        yield Problem(("classifier.trainable",), f"'none' leaves nothing to train for method.name={name}")
+    elif classifier.trainable == "all" and method.trains != "anything":
         yield Problem(
-            ("classifier.trainable",), f"'all' is not allowed; allowed: norm, as method.name={method_name} learns these"
+            ("classifier.trainable",), f"'all' is not allowed; allowed: norm, as method.name={name} learns these"
         )
 
 
-def _guide_problems(method_name: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
-    classifier, transformer, method = (sections.get(name) for name in ("classifier", "transformer", "method"))
-    if classifier and isinstance(method, Dusa) and method.num_top + method.num_random > classifier.num_classes:
-        yield Problem(
-            ("method.num_top", "method.num_random", "classifier.num_classes"),
-            f"num_top {method.num_top} + num_random {method.num_random} is more than there are classes; "
-            f"allowed: together <= classifier.num_classes = {classifier.num_classes}",
-        )
-    if classifier and isinstance(method, DiffusionTta) and (method.top_k or 0) > classifier.num_classes:
-        yield Problem(("method.top_k",), f"{method.top_k} is not allowed; allowed: <= {classifier.num_classes} classes")
+def _guide_problems(name: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
+    classifier, transformer = sections.get("classifier"), sections.get("transformer")
     if transformer:
         yield from _input_problems(transformer, sections)
     elif "transformer" in sections:
-        yield Problem(("transformer", "method.name"), f"missing, but method.name={method_name} needs one")
+        yield Problem(("transformer", "method.name"), f"missing, but method.name={name} needs one")
     if classifier and transformer:
         yield from _model_problems(classifier, transformer)
 
 
-def _model_problems(classifier: Classifier, transformer: Transformer) -> Iterator[Problem]:
+def _model_problems(classifier: ClassifierOptions, transformer: TransformerOptions) -> Iterator[Problem]:
     if classifier.num_classes != transformer.num_classes:
         yield Problem(
             ("transformer.num_classes", "classifier.num_classes"),
@@ -109,17 +80,17 @@ def _model_problems(classifier: Classifier, transformer: Transformer) -> Iterato
         )
 
 
-def _input_problems(transformer: Transformer, sections: Mapping[str, Any]) -> Iterator[Problem]:
+def _input_problems(transformer: TransformerOptions, sections: Mapping[str, Any]) -> Iterator[Problem]:
     vae, path = sections.get("vae"), sections.get("path")
     if vae:
-        multiple = transformer.patch * (VAE_DOWNSAMPLING if vae.pretrained else 1)
+        multiple = transformer.patch * (DOWNSAMPLING if vae.pretrained else 1)
         if transformer.image_size % multiple:
-            meaning = "8 x the patch size" if vae.pretrained else "the patch size, as there is no VAE"
+            meaning = f"{DOWNSAMPLING} x the patch size" if vae.pretrained else "the patch size, as there is no VAE"
             yield Problem(
                 ("transformer.image_size", "transformer.variant", "transformer.patch_size", "vae.pretrained"),
                 f"{transformer.image_size} is not allowed; allowed: a multiple of {multiple} ({meaning})",
             )
-    fitting = FAMILY_PATHS[transformer.family]
+    fitting = transformer.family_paths
     if path and path.name not in fitting:
         yield Problem(
             ("path.name", "transformer.family"),

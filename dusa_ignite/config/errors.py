@@ -1,29 +1,17 @@
-"""From pydantic's errors to lines that name the key, the value and what is allowed."""
+"""From pydantic's errors to lines that name the key, the value and what is wrong with it."""
 
 from __future__ import annotations
 
-import datetime
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from dusa_ignite.config.agreement import Problem
-from dusa_ignite.config.fields import all_keys, allowed, choices
-
-REASONS = {
-    "int_type": "is not an integer",
-    "float_type": "is not a number",
-    "finite_number": "is not a finite number",
-    "bool_type": "is neither true nor false",
-    "string_type": "is not text",
-    "tuple_type": "is not a list",
-    "dict_type": "is not a mapping",
-    "model_type": "is not a mapping",
-    "model_attributes_type": "is not a mapping",
-}
+from dusa_ignite.config.fields import all_keys, choices, members
+from dusa_ignite.utils.section import Problem
 
 
 class Problems(ValueError):
@@ -43,11 +31,17 @@ def problems_of(error: ValidationError, *, schema: type[BaseModel], content: Map
         content: the whole file, overrides applied.
     """
     found: dict[str, Problem] = {}
+    of_items: set[str] = set()  # what is wrong within a list says more than that a list is not something else
     for details in error.errors():
         cause = details.get("ctx", {}).get("error")
-        own = cause.problems if isinstance(cause, Problems) else [_problem(details, schema, content, cause)]
+        place = _locate(details["loc"], schema)
+        own = cause.problems if isinstance(cause, Problems) else [_problem(details, place, schema, content)]
         for problem in own:
-            found.setdefault(problem.keys[0], problem)
+            key = problem.keys[0]
+            if place.item is not None and key not in of_items:
+                found[key] = problem
+                of_items.add(key)
+            found.setdefault(key, problem)
     return list(found.values())
 
 
@@ -58,7 +52,7 @@ class _Place(NamedTuple):
     field: FieldInfo | None  # None = the last key is unknown
     section: type[BaseModel]
     siblings: dict[str, type[BaseModel]]  # that section's alternatives
-    complete: bool  # False: inside a value, such as one item of a list
+    item: int | None  # of a list, from 0
 
 
 def _locate(location: tuple[int | str, ...], schema: type[BaseModel]) -> _Place:
@@ -74,30 +68,45 @@ def _locate(location: tuple[int | str, ...], schema: type[BaseModel]) -> _Place:
             break
         siblings = options
         section = options[""] if "" in options else options[str(parts.pop(0))]
-    return _Place(keys, field, section, siblings, complete=not parts)
+    item = next((part for part in reversed(parts) if isinstance(part, int)), None)
+    return _Place(keys, field, section, siblings, item)
 
 
-def _problem(details: Any, schema: type[BaseModel], content: Mapping[str, Any], cause: Exception | None) -> Problem:
-    place, kind = _locate(details["loc"], schema), details["type"]
-    key = ".".join(place.keys)
-    if place.field is None:
+def _problem(details: Any, place: _Place, schema: type[BaseModel], content: Mapping[str, Any]) -> Problem:
+    key, field = ".".join(place.keys), place.field
+    if field is None:
         return Problem((key,), _unknown_key(place, schema))
+    cause = details.get("ctx", {}).get("error")
     if cause is not None:
         return Problem((key,), str(cause))
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
-        place.keys.append("name")
-        names = " | ".join(choices(place.field))
-        name = look_up(content, place.keys)
-        reason = "missing" if kind == "union_tag_not_found" else f"{show(name)} is not allowed"
-        return Problem((f"{key}.name",), f"{reason}; allowed: {names}")
-    if kind == "missing" and place.complete:
-        return Problem((key,), f"missing; allowed: {allowed(place.field)}")
-    value = look_up(content, place.keys)
-    fitting = REASONS if place.complete and value is not None else {}
-    reason = fitting.get(kind, "is not allowed")
-    if kind == "string_type" and fitting:
-        reason += f""" (quote it, on the command line {key}='"{show(value)}"')"""
-    return Problem((key,), f"{show(value)} {reason}; allowed: {allowed(place.field)}")
+    if details["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        name = look_up(content, [*place.keys, "name"])
+        reason = "missing" if details["type"] == "union_tag_not_found" else f"{show(name)} is not allowed"
+        return Problem((f"{key}.name",), f"{reason}; allowed: {' | '.join(choices(field))}")
+    if choices(field) and details["type"] != "missing":
+        return Problem((key,), f"{show(details['input'])} should be a mapping {_content(field)}")
+    return Problem((key,), _said(details, key, place.item) + (f" ({field.description})" if field.description else ""))
+
+
+def _content(field: FieldInfo) -> str:
+    """What a section holds."""
+    options = choices(field)
+    keys = ", ".join(options[""].model_fields) if "" in options else f"name: {' | '.join(options)}"
+    return f"({keys})" + (", or null" if type(None) in members(field.annotation) else "")
+
+
+def _said(details: Any, key: str, item: int | None) -> str:
+    """Pydantic's own text about a value, with the value for its subject and YAML's words for what Python calls else."""
+    value = details["input"]
+    if details["type"] == "missing":
+        return "missing" if item is None else f"{show(value)} has no item {item + 1}"
+    text = re.sub(r"^\w+(?= should )", show(value), details["msg"])
+    text = text.replace("a valid tuple", "a list").replace("a valid boolean", "true or false")
+    if details["type"] == "string_type" and isinstance(value, (bool, int, float)):
+        return f"{text}: quote it" + (f""", on the command line {key}='"{show(value)}"'""" if item is None else "")
+    if isinstance(value, str) and details["type"] in ("int_type", "float_type", "bool_type"):
+        return text.replace(" should ", " is text and should ", 1)
+    return text if " should " in text else f"{show(value)}: {text}"
 
 
 def _unknown_key(place: _Place, schema: type[BaseModel]) -> str:
@@ -126,7 +135,6 @@ def look_up(content: Any, keys: Sequence[str]) -> Any:
 def show(value: Any, limit: int = 80) -> str:
     """A value as it stands in YAML, cut if long."""
     constants = {None: "null", True: "true", False: "false"}
+    value = list(value) if isinstance(value, tuple) else value
     text = constants[value] if value is None or isinstance(value, bool) else repr(value)
-    if isinstance(value, datetime.date):  # YAML reads 2026-11-25 as one
-        text = value.isoformat()
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

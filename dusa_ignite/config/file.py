@@ -8,14 +8,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dusa_ignite.config.agreement import Problem, contradictions
+from dusa_ignite.config.agreement import contradictions
 from dusa_ignite.config.errors import look_up, problems_of
-from dusa_ignite.config.fields import choices, default_choice
 from dusa_ignite.config.overrides import Override, apply_overrides, origin, parse_overrides
+from dusa_ignite.config.own_parts import KEYS, extended_schema, known_names
 from dusa_ignite.config.presets import chosen_method, replace_variants, take_presets
 from dusa_ignite.config.schema import Config
 from dusa_ignite.config.yaml_file import read_mapping
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.utils.section import Problem, default_choice
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -28,7 +29,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         overrides: ``section.key=value`` each, the value in YAML: ``data.severities=[3]``. A whole section can be
             replaced (``time={name: uniform, t_min: 0.1}``) and a missing one begun (``norm_ema.decay=0.9``). Another
             ``name`` than the file's starts its section afresh with that choice's defaults, keeping only the keys that
-            all choices have: ``method.name=source``, ``time.name=uniform time.t_min=0.2``, in any order.
+            all choices have: ``method.name=source``, ``time.name=uniform time.t_min=0.2``, in any order. The name of a
+            method or a data set may be a reference to a class of your own, ``method.name=path/to/file.py:MyMethod``.
 
     Raises:
         ConfigError: naming every problem there is, one per line: the key, its value and what is allowed.
@@ -40,10 +42,11 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, schema: type
     """:func:`load_config` for any schema, whose sections with a choice are unions told apart by ``name``."""
     content = read_mapping(path)
     typed, lines = parse_overrides(overrides)
+    schema = extended_schema(schema, content, typed)
     preset: list[Override] = []
     variants: list[str] = []
     if "method" in schema.model_fields:
-        presets, problems = take_presets(content, methods=list(choices(schema.model_fields["method"])))
+        presets, problems = take_presets(content, methods=known_names(schema, "method"))
         lines += [f"{path}: {problem}" for problem in problems]
         chosen = chosen_method(content, typed)
         variants = [name for name, other in presets.items() if name != other.method]
@@ -60,8 +63,9 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, schema: type
     wrong = {problem.keys[0] for problem in problems_found}
     lines += [f"override {override.text!r}: {key} is not a section" for override, key in blocked if key not in wrong]
     for problem in problems_found:
-        if problem.keys == ("method.name",) and variants:
-            problem = problem._replace(text=f"{problem.text} | {' | '.join(variants)}")
+        if problem.keys[0] in KEYS.values():
+            others = variants if problem.keys[0] == "method.name" else []
+            problem = problem._replace(text=" | ".join([problem.text, *others]) + ", or path/to/file.py:Name")
         override = origin(problem.keys, applied, content=content)
         lines.append(_line(problem, override or origin(problem.keys, preset, content=content), path))
     if config is None or lines:
@@ -75,9 +79,15 @@ def method_names(path: str | Path) -> dict[str, str]:
     Raises:
         ConfigError: the file cannot be read.
     """
-    methods = choices(Config.model_fields["method"])
-    presets, _ = take_presets(read_mapping(path), methods=list(methods))
+    content = read_mapping(path)
+    methods = known_names(extended_schema(Config, content, []), "method")
+    presets, _ = take_presets(content, methods=methods)
     return {method: method for method in methods} | {name: preset.method for name, preset in presets.items()}
+
+
+def validate(content: dict[str, Any]) -> Config:
+    """A config from plain values that were one before."""
+    return extended_schema(Config, content, []).model_validate(content)
 
 
 def _validate(content: dict[str, Any], schema: type[Schema]) -> tuple[Schema | None, list[Problem]]:
@@ -87,12 +97,12 @@ def _validate(content: dict[str, Any], schema: type[Schema]) -> tuple[Schema | N
         return schema.model_validate(content, context=sections), []
     except ValidationError as error:
         problems = problems_of(error, schema=schema, content=content)
-    if schema is Config:
-        field = schema.model_fields["method"]
-        name = look_up(content, ["method", "name"]) or default_choice(field)
+    if issubclass(schema, Config):
+        name = look_up(content, ["method", "name"]) or default_choice(schema.model_fields["method"])
         known = {problem.keys[0] for problem in problems}
-        if isinstance(name, str) and name in choices(field):
-            problems += [problem for problem in contradictions(name, sections) if problem.keys[0] not in known]
+        if name in known_names(schema, "method"):
+            found = contradictions(name, sections)
+            problems += [problem for problem in found if problem.keys[0] not in known]
     return None, problems
 
 

@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dusa_ignite.config.errors import look_up
-from dusa_ignite.config.fields import choices, common_keys, default_choice
+from dusa_ignite.config.fields import choices, common_keys
 from dusa_ignite.config.yaml_file import parse_yaml
+from dusa_ignite.utils.section import default_choice
 
 
 class Override(NamedTuple):

@@ -1,26 +1,45 @@
-"""YAML in and out: PyYAML's safe loader made strict about keys, and a dumper in the schema's order."""
+"""YAML in and out: PyYAML's safe loader with YAML 1.2's plain values and strict keys, and a dumper to match.
+
+PyYAML reads YAML 1.1, where ``off`` is false, ``010`` is 8, ``1_000`` is 1000, ``2026-11-25`` a date and ``1e-5`` text.
+Here they are what a reader takes them for: text, 10, text, text and a number (YAML 1.2.2, section 10.3, core schema).
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import BaseModel
 
 from dusa_ignite.errors import ConfigError
 
+TAG = "tag:yaml.org,2002:"
+PLAIN_VALUES = {  # tag: (what matches, first characters)
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    "merge": (r"<<", ["<"]),  # of YAML 1.1, but in use
+}
 
-class _StrictLoader(yaml.SafeLoader):
-    """Keys are text, once per mapping; PyYAML itself reads ``on`` as true and lets the last of two equal keys win."""
+
+class _Loader(yaml.SafeLoader):
+    """Keys are text, once per mapping; PyYAML itself lets the last of two equal keys win."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}
         for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
+            if key.tag == f"{TAG}merge":
                 continue
             problem = None
-            if key.tag != "tag:yaml.org,2002:str":
+            if key.tag != f"{TAG}str":
                 problem = (
                     f"key {key.value!r} is not text (quote it)" if isinstance(key.value, str) else "a key is not text"
                 )
@@ -31,11 +50,22 @@ class _StrictLoader(yaml.SafeLoader):
             lines[key.value] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
 
+    def construct_integer(self, node: yaml.ScalarNode) -> int:
+        """Decimal also with a leading zero, ``0o17`` octal, ``0xF`` hexadecimal."""
+        text = self.construct_scalar(node)
+        return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+
 
 class _Dumper(yaml.SafeDumper):
     """Mappings over lines, lists within one."""
 
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
+
+for kind in (_Loader, _Dumper):
+    for name, (pattern, first) in PLAIN_VALUES.items():
+        kind.add_implicit_resolver(TAG + name, re.compile(rf"^(?:{pattern})$"), first)
+_Loader.add_constructor(f"{TAG}int", _Loader.construct_integer)
 _Dumper.add_representer(
     list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
 )
@@ -47,7 +77,11 @@ def parse_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError, ValueError: it is not valid, or a key is not text or given twice.
     """
-    return yaml.load(text, Loader=_StrictLoader)
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:
@@ -65,7 +99,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ConfigError(f"{path}: {line}{error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:  # characters that are not text, impossible dates
+    except (yaml.YAMLError, ValueError) as error:  # characters that are not text, numbers that are too long
         raise ConfigError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from error
     if content is None:
         raise ConfigError(f"{path}: the config file is empty")

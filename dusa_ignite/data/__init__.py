@@ -1,1 +1,16 @@
-"""Tasks, streams, and the data sets they are made of."""
+"""Tasks, streams, and the data sets they are made of. A further data set: its file, and its class in ``DATA_SETS``."""
+
+from dusa_ignite.data.data_set import DataSet
+from dusa_ignite.data.digits import Digits
+from dusa_ignite.data.image_folder import ImageFolder
+from dusa_ignite.data.imagenet_c import ImageNetC
+from dusa_ignite.data.stream import TaskStream
+from dusa_ignite.data.task import LabelledImages, Task
+
+DATA_SETS: tuple[type[DataSet], ...] = (
+    ImageNetC,
+    ImageFolder,
+    Digits,
+)
+
+__all__ = ["DATA_SETS", "DataSet", "LabelledImages", "Task", "TaskStream"]

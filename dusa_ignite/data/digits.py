@@ -13,20 +13,42 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 
-from dusa_ignite.data.corruption_names import DIGITS_CORRUPTIONS
-from dusa_ignite.data.corruptions import corrupt
-from dusa_ignite.data.stream import Task
-from dusa_ignite.errors import ConfigError, DataError
+from dusa_ignite.data.corrupted import CorruptedDataSet
+from dusa_ignite.data.corruptions import CORRUPTIONS, corrupt
+from dusa_ignite.data.task import Task
+from dusa_ignite.errors import DataError
 from dusa_ignite.utils.seeding import derive_seed
 
 IMAGE_SIZE = 32
 CLASSES = tuple("0123456789")
 VALIDATION_STEP = 6
+
+
+class Digits(CorruptedDataSet):
+    """scikit-learn's handwritten digits under eight corruptions; no files needed."""
+
+    benchmark_corruptions: ClassVar[tuple[str, ...]] = tuple(CORRUPTIONS)
+    all_corruptions: ClassVar[tuple[str, ...]] = tuple(CORRUPTIONS)
+
+    name: Literal["digits"] = "digits"
+    num_workers: int = Field(default=0, ge=0, description="loader processes, >= 0; 0 = load in the main process")
+
+    def tasks(self) -> list[Task]:
+        """The test half under each of :attr:`pairs`.
+
+        Raises:
+            DataError: scikit-learn is missing.
+        """
+        return [
+            Task(f"{corruption}/{severity}", CorruptedDigits(corruption, severity), CLASSES)
+            for corruption, severity in self.pairs
+        ]
 
 
 class CorruptedDigits:
@@ -36,7 +58,7 @@ class CorruptedDigits:
     on disk like ImageNet-C's.
 
     Args:
-        corruption: a name of ``DIGITS_CORRUPTIONS``.
+        corruption: a key of :data:`dusa_ignite.data.corruptions.CORRUPTIONS`.
         severity: 1 (mild) .. 5 (strong).
 
     Raises:
@@ -61,35 +83,6 @@ class CorruptedDigits:
     def fingerprint(self) -> str:
         """SHA-256 of all pixels and labels."""
         return hashlib.sha256(self.images.numpy().tobytes() + self.labels.numpy().tobytes()).hexdigest()
-
-
-def digits_tasks(*, corruptions: str | Sequence[str], severities: Sequence[int]) -> list[Task]:
-    """The test half under each corruption at each severity, corruption by corruption.
-
-    Args:
-        corruptions: ``"benchmark"`` or ``"all"`` (all eight), or a list of names.
-        severities: out of 1 (mild) .. 5 (strong).
-
-    Returns:
-        Tasks named like ``"gaussian_noise/5"``.
-
-    Raises:
-        ConfigError: a corruption or a severity does not exist.
-        DataError: scikit-learn is missing.
-    """
-    names = DIGITS_CORRUPTIONS if corruptions in ("benchmark", "all") else corruptions
-    names = [names] if isinstance(names, str) else names
-    for name in names:
-        if name not in DIGITS_CORRUPTIONS:
-            raise ConfigError(f"digits have no corruption {name!r}; choose from {', '.join(DIGITS_CORRUPTIONS)}")
-    for severity in severities:
-        if severity not in range(1, 6):
-            raise ConfigError(f"digits have no severity {severity!r}; choose from 1, 2, 3, 4, 5")
-    return [
-        Task(f"{name}/{severity}", CorruptedDigits(name, severity), CLASSES)
-        for name in names
-        for severity in severities
-    ]
 
 
 def clean_half() -> tuple[torch.Tensor, torch.Tensor]:

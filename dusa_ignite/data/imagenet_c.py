@@ -6,50 +6,71 @@ ICLR 2019.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import ClassVar, Literal
 
-from timm.data import ImageNetInfo
+from pydantic import Field
 
-from dusa_ignite.data.corruption_names import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS, SEVERITIES
+from dusa_ignite.data.corrupted import SEVERITIES, CorruptedDataSet
 from dusa_ignite.data.files import existing_folder, labelled_files, scan_folder, scan_folders
-from dusa_ignite.data.stream import Task
-from dusa_ignite.errors import ConfigError, DataError
-
-__all__ = ["ALL_CORRUPTIONS", "BENCHMARK_CORRUPTIONS", "SEVERITIES", "imagenet_c_tasks", "imagenet_wnids"]
+from dusa_ignite.data.task import Task
+from dusa_ignite.errors import DataError
+from dusa_ignite.utils.section import nearest
 
 LAYOUT = "<corruption>/<severity>/<wnid>/*.JPEG"
 
+BENCHMARK_CORRUPTIONS = (
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "defocus_blur",
+    "glass_blur",
+    "motion_blur",
+    "zoom_blur",
+    "snow",
+    "frost",
+    "fog",
+    "brightness",
+    "contrast",
+    "elastic_transform",
+    "pixelate",
+    "jpeg_compression",
+)
 
-def imagenet_c_tasks(root: str | Path, *, corruptions: str | Sequence[str], severities: Sequence[int]) -> list[Task]:
-    """A task ``<corruption>/<severity>`` for each pair, corruption by corruption.
+# The four that ImageNet-C sets aside for validation follow the fifteen of the benchmark.
+ALL_CORRUPTIONS = (*BENCHMARK_CORRUPTIONS, "speckle_noise", "gaussian_blur", "spatter", "saturate")
 
-    Labels are positions in the sorted list of all 1,000 classes, so class folders may be missing; other corruptions
-    and severities may be missing too.
 
-    Args:
-        root: the folder that holds ``<corruption>/<severity>/<wnid>/*.JPEG``.
-        corruptions: ``"benchmark"`` (the 15 of the paper's tables), ``"all"`` (19), or a list of names.
-        severities: each 1 (weak) to 5 (strong).
+class ImageNetC(CorruptedDataSet):
+    """ImageNet-C: a task per corruption and severity."""
 
-    Raises:
-        ConfigError: a corruption or severity is unknown or listed twice, or none is listed.
-        DataError: a folder that is needed is missing or without images, or a class folder is no ImageNet class.
-    """
-    corruption_names = _corruption_names(corruptions)
-    _check_severities(severities)
-    folder = existing_folder(root, expected=f"the folder of ImageNet-C, which holds {LAYOUT}")
-    pairs = [(corruption, severity) for corruption in corruption_names for severity in severities]
-    for corruption, severity in pairs:  # before the long listing of the first task
-        _check_folders(folder, corruption, severity)
-    return [_task(folder, corruption, severity) for corruption, severity in pairs]
+    benchmark_corruptions: ClassVar[tuple[str, ...]] = BENCHMARK_CORRUPTIONS
+    all_corruptions: ClassVar[tuple[str, ...]] = ALL_CORRUPTIONS
+
+    name: Literal["imagenet_c"] = "imagenet_c"
+    root: str = Field(min_length=1, description=f"folder of {LAYOUT}")
+
+    def tasks(self) -> list[Task]:
+        """A task for each of :attr:`pairs`.
+
+        Labels are positions in the sorted list of all 1,000 classes, so class folders may be missing; corruptions and
+        severities that are not asked for may be missing too.
+
+        Raises:
+            DataError: a folder that is needed is missing or without images, or a class folder is no ImageNet class.
+        """
+        folder = existing_folder(self.root, expected=f"the folder of ImageNet-C, which holds {LAYOUT}")
+        for corruption, severity in self.pairs:  # before the long listing of the first task
+            _check_folders(folder, corruption, severity)
+        return [_task(folder, corruption, severity) for corruption, severity in self.pairs]
 
 
 @cache
 def imagenet_wnids() -> tuple[str, ...]:
     """The 1,000 WordNet ids of ImageNet-1k, sorted; the position is the label."""
+    from timm.data import ImageNetInfo  # needed here only: a config is checked without it
+
     return tuple(ImageNetInfo().label_names())
 
 
@@ -66,7 +87,7 @@ def _task(root: Path, corruption: str, severity: int) -> Task:
     for name in listing.folders:
         if name not in _labels():
             raise DataError(
-                f"{folder / name}: is not a class of ImageNet-1k (nearest: {_nearest(name, imagenet_wnids())}); "
+                f"{folder / name}: is not a class of ImageNet-1k (nearest: {nearest(name, imagenet_wnids())}); "
                 f"expected {folder}/<wnid>/*.JPEG"
             )
     class_folders = scan_folders([folder / name for name in listing.folders])
@@ -77,33 +98,6 @@ def _task(root: Path, corruption: str, severity: int) -> Task:
     if not len(dataset):
         raise DataError(f"{folder}: holds no images; expected {folder}/<wnid>/*.JPEG")
     return Task(name=f"{corruption}/{severity}", dataset=dataset, classes=imagenet_wnids())
-
-
-def _corruption_names(corruptions: str | Sequence[str]) -> tuple[str, ...]:
-    if isinstance(corruptions, str):
-        if corruptions not in ("benchmark", "all"):
-            raise ConfigError(f"data.corruptions: {corruptions!r} is neither 'benchmark' nor 'all' nor a list of names")
-        return BENCHMARK_CORRUPTIONS if corruptions == "benchmark" else ALL_CORRUPTIONS
-    if not corruptions:
-        raise ConfigError("data.corruptions: the list is empty; name at least one, or 'benchmark', or 'all'")
-    for name in corruptions:
-        if name not in ALL_CORRUPTIONS:
-            raise ConfigError(
-                f"data.corruptions: ImageNet-C has no {name!r}; did you mean {_nearest(name, ALL_CORRUPTIONS)!r}?"
-            )
-        if list(corruptions).count(name) > 1:
-            raise ConfigError(f"data.corruptions: {name!r} is listed twice")
-    return tuple(corruptions)
-
-
-def _check_severities(severities: Sequence[int]) -> None:
-    if not severities:
-        raise ConfigError("data.severities: the list is empty; name at least one of 1 to 5")
-    for severity in severities:
-        if severity not in SEVERITIES:
-            raise ConfigError(f"data.severities: {severity!r} is not one of 1, 2, 3, 4, 5")
-        if list(severities).count(severity) > 1:
-            raise ConfigError(f"data.severities: {severity} is listed twice")
 
 
 def _check_folders(root: Path, corruption: str, severity: int) -> None:
@@ -140,10 +134,6 @@ def _why_no_severity(folder: Path) -> str:
     if set(found) & set(imagenet_wnids()):
         return f"{folder} holds class folders where severities 1 to 5 were expected: move them into {folder}/<severity>"
     return f"expected {folder}/<severity>/<wnid>/*.JPEG, and the corruption's folder holds {_some(found)}"
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    return difflib.get_close_matches(str(name), names, n=1, cutoff=0.0)[0]
 
 
 def _some(names: list[str]) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 from dusa_ignite.utils.seeding import numpy_generator
-
-if TYPE_CHECKING:
-    from dusa_ignite.data.stream import Task
 
 
 def task_order(task: Task, *, seed: int, shuffle: bool, limit: int | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The settings people compare methods in: how tasks are arranged, and in which order their images come.
+"""The settings people compare methods in: how tasks are arranged, in which order their images come, and what resets.
 
 fully        every task by itself, the model reset before each (the papers' main tables).
 continual    the tasks one after another, never reset (Wang et al. 2022, CoTTA, arXiv 2203.13591).
@@ -8,22 +8,39 @@ correlated   every task by itself, its images ordered so that labels come in bur
              2208.05117; Yuan et al. 2023, RoTTA, arXiv 2303.13899); the model reset before each.
 episodic     reset before every batch, predicted after its update (Zhang et al. 2022, MEMO, arXiv 2110.09506).
 
-All are functions of the seed alone.
+All are functions of the seed alone. A further one: a line in :data:`SETTINGS`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 
-from dusa_ignite.data.stream import LabelledImages, Task
+from dusa_ignite.data.task import LabelledImages, Task
 from dusa_ignite.errors import ConfigError
 
-RESETS = ("fully", "mixed", "correlated", "episodic")  # continual and gradual never do
 UP_AND_DOWN = (1, 2, 3, 4, 5, 4, 3, 2, 1)
+
+
+class Setting(NamedTuple):
+    """What one setting does.
+
+    Attributes:
+        resets: before what the model goes back to its source weights: every ``task``, every ``batch``, or ``never``.
+            Where it is every batch, the predictions that count are made after the batch's update: before it the model
+            would always be the source model.
+        arrange: the tasks as they are met, from those of the data set.
+        correlated: whether a task's images come in the order of
+            :func:`dusa_ignite.data.order.correlated_order`, else as the data set's options say.
+    """
+
+    resets: Literal["task", "batch", "never"]
+    arrange: Callable[[Sequence[Task]], list[Task]] = list
+    correlated: bool = False
 
 
 class Joined:
@@ -77,3 +94,14 @@ def gradual(tasks: Sequence[Task]) -> list[Task]:
     if missing:
         raise ConfigError(f"setting: gradual needs data.severities=[1, 2, 3, 4, 5]; missing: {', '.join(missing[:3])}")
     return [Task(name + mark, by_name[name].dataset, by_name[name].classes) for name, mark in wanted]
+
+
+SETTINGS: dict[str, Setting] = {
+    "fully": Setting(resets="task"),
+    "continual": Setting(resets="never"),
+    "gradual": Setting(resets="never", arrange=gradual),
+    "mixed": Setting(resets="task", arrange=mixed),
+    "correlated": Setting(resets="task", correlated=True),
+    "episodic": Setting(resets="batch"),
+}
+"""Every setting by its name in the config."""

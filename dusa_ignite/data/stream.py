@@ -1,59 +1,22 @@
-"""Tasks and the stream of batches that runs through them."""
+"""The stream of batches that runs through all tasks."""
 
 from __future__ import annotations
 
 import logging
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from dusa_ignite.data.order import correlated_order, task_order
+from dusa_ignite.data.task import Images, LabelledImages, Task
+from dusa_ignite.engine import Batch
 from dusa_ignite.errors import DataError
 
 logger = logging.getLogger(__name__)
-
-Images = torch.Tensor | list[torch.Tensor]
-"""uint8 RGB: one tensor (B, 3, H, W), or a list of (3, H, W) where sizes differ."""
-
-
-class LabelledImages(Protocol):
-    """A map-style data set of labelled images; it travels to loader processes, so it must pickle."""
-
-    @property
-    def labels(self) -> np.ndarray | torch.Tensor:
-        """(N,) int64, -1 = unknown."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """The image, uint8 RGB (3, H, W), and its label (-1 = unknown).
-
-        Raises:
-            DataError: the image cannot be read; the message names its path.
-        """
-
-    def fingerprint(self) -> str:
-        """A SHA-256 that changes when the content does."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One distribution to adapt to, such as one corruption at one severity.
-
-    Attributes:
-        name: unique within a stream (``"gaussian_noise/5"``); it keys the task's randomness.
-        dataset: the task's images.
-        classes: class names; the position is the label.
-    """
-
-    name: str
-    dataset: LabelledImages
-    classes: tuple[str, ...]
 
 
 class BatchPlan(NamedTuple):
@@ -68,9 +31,7 @@ class BatchPlan(NamedTuple):
 class TaskStream:
     """All batches of a run, task after task; no batch spans two tasks.
 
-    Iterating yields dicts: ``images`` (uint8, see :data:`Images`), ``labels`` (B,) int64 with -1 = unknown, ``index``
-    (B,) int64 position in the task's data set, ``task`` (name), ``first`` / ``last`` (is this the task's first / last
-    batch?) and ``unreadable`` (a message per image left out). With several processes each yields its own contiguous
+    Iterating yields :class:`dusa_ignite.engine.Batch` dicts. With several processes each yields its own contiguous
     share of every global batch, possibly empty.
 
     Args:
@@ -133,7 +94,7 @@ class TaskStream:
         """Let the next iteration begin with batch ``position`` (0 = the stream's first)."""
         self.position = position
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Batch]:
         plan = self.plan[self.position :]
         shares = [np.array_split(entry.indices, self.world_size)[self.rank] for entry in plan]
         loader: DataLoader[Any] = DataLoader(
@@ -145,9 +106,17 @@ class TaskStream:
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # loader processes are seeded from it, not from the global generator
         )
-        for entry, batch in zip(plan, loader, strict=True):
-            self._report(batch["unreadable"])
-            yield {**batch, "task": self.tasks[entry.task].name, "first": entry.first, "last": entry.last}
+        for entry, loaded in zip(plan, loader, strict=True):
+            self._report(loaded.unreadable)
+            yield {
+                "images": loaded.images,
+                "labels": loaded.labels,
+                "index": loaded.positions,
+                "task": self.tasks[entry.task].name,
+                "first": entry.first,
+                "last": entry.last,
+                "unreadable": loaded.unreadable,
+            }
 
     def _report(self, unreadable: list[str]) -> None:
         if unreadable and self.on_error == "raise":
@@ -172,6 +141,15 @@ class _Sample(NamedTuple):
     error: str
 
 
+class _Loaded(NamedTuple):
+    """What the loader knows of a batch."""
+
+    images: Images
+    labels: torch.Tensor
+    positions: torch.Tensor
+    unreadable: list[str]
+
+
 class _Samples:
     """All tasks' images under (task number, position); a broken image becomes a sample that carries its message."""
 
@@ -193,11 +171,11 @@ def _leave_signals_to_the_run(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _collate(samples: list[_Sample]) -> dict[str, Any]:
+def _collate(samples: list[_Sample]) -> _Loaded:
     good = [sample for sample in samples if not sample.error]
-    return {
-        "images": stack_images([sample.image for sample in good]),
-        "labels": torch.tensor([sample.label for sample in good], dtype=torch.int64),
-        "index": torch.tensor([sample.position for sample in good], dtype=torch.int64),
-        "unreadable": [sample.error for sample in samples if sample.error],
-    }
+    return _Loaded(
+        images=stack_images([sample.image for sample in good]),
+        labels=torch.tensor([sample.label for sample in good], dtype=torch.int64),
+        positions=torch.tensor([sample.position for sample in good], dtype=torch.int64),
+        unreadable=[sample.error for sample in samples if sample.error],
+    )

@@ -21,12 +21,9 @@ from torch import distributed as dist
 from torch.multiprocessing import ProcessExitedException
 
 from dusa_ignite.distributed.rendezvous import torchrun_store
-from dusa_ignite.errors import ConfigError, StoppedEarly, UserError
-from dusa_ignite.handlers.checkpoint import STOP_SIGNALS, Interrupted
+from dusa_ignite.errors import INTERRUPTED, STOP_SIGNALS, USER_ERROR, ConfigError, Interrupted, StoppedEarly, UserError
 
-USER_ERROR = 2
-INTERRUPTED = 75  # sysexits.h EX_TEMPFAIL: stopped by a signal, saved, to be resumed
-PATIENCE = timedelta(hours=2)  # with a process that still writes or uploads while the others are done
+LAST_BARRIER_TIMEOUT = timedelta(hours=2)  # for a process that still writes or uploads while the others are done
 
 
 def launch(function: Callable[..., None], *arguments: Any, nproc: int = 1, timeout: float = 10.0) -> int:
@@ -50,10 +47,10 @@ def launch(function: Callable[..., None], *arguments: Any, nproc: int = 1, timeo
     limit = timedelta(minutes=timeout)
     if "LOCAL_RANK" in os.environ:
         try:
-            leave(reporting(_join, function, arguments, backend=backend, nproc=nproc, limit=limit))
+            exit_now(reporting(_join, function, arguments, backend=backend, nproc=nproc, limit=limit))
         except Exception:
             traceback.print_exc()
-            leave(1)
+            exit_now(1)
     if nproc > 1:
         return reporting(_spawn, function, arguments, backend=backend, nproc=nproc, limit=limit)
     stop_on_signals()
@@ -97,7 +94,7 @@ def _join(function: Callable[..., None], arguments: tuple, *, backend: str, npro
     dist.init_process_group(backend, timeout=limit, store=store, rank=rank, world_size=world_size)
     idist.sync()
     with idist.Parallel() as parallel:
-        parallel.run(_together, function, *arguments)
+        parallel.run(_run_then_wait, function, *arguments)
     idist.finalize()
 
 
@@ -117,32 +114,32 @@ def _spawn(function: Callable[..., None], arguments: tuple, *, backend: str, npr
         signal.signal(each, pass_on)
     try:
         with TemporaryDirectory() as folder:  # a file to meet at: a port might be taken
-            meeting = f"file://{folder}/processes"
-            with idist.Parallel(backend, nproc_per_node=nproc, init_method=meeting, timeout=limit) as parallel:
-                parallel.run(_started, function, *arguments)
+            init_file = f"file://{folder}/processes"
+            with idist.Parallel(backend, nproc_per_node=nproc, init_method=init_file, timeout=limit) as parallel:
+                parallel.run(_child, function, *arguments)
     except ProcessExitedException as error:
         return INTERRUPTED if received else error.exit_code
     return 0
 
 
-def _started(local_rank: int, function: Callable[..., None], *arguments: Any) -> None:
+def _child(local_rank: int, function: Callable[..., None], *arguments: Any) -> None:
     """Run in a process that was started here; it tells its parent by its exit code."""
     stop_on_signals()
-    code = reporting(_together, local_rank, function, *arguments)
+    code = reporting(_run_then_wait, local_rank, function, *arguments)
     if code == 0:
         idist.finalize()
-    leave(code)
+    exit_now(code)
 
 
-def _together(local_rank: int, function: Callable[..., None], *arguments: Any) -> None:
+def _run_then_wait(local_rank: int, function: Callable[..., None], *arguments: Any) -> None:
     """Run; whoever is done waits for those that still write, since the first exit is taken for the end of all."""
-    farewell = dist.new_group(backend="gloo", timeout=PATIENCE)
+    last_group = dist.new_group(backend="gloo", timeout=LAST_BARRIER_TIMEOUT)
     try:
         function(local_rank, *arguments)
     except Interrupted:
-        _wait_for_all(farewell)
+        _wait_for_all(last_group)
         raise
-    _wait_for_all(farewell)
+    _wait_for_all(last_group)
 
 
 def _wait_for_all(group: Any) -> None:
@@ -150,7 +147,7 @@ def _wait_for_all(group: Any) -> None:
         dist.barrier(group)
 
 
-def leave(code: int) -> NoReturn:
+def exit_now(code: int) -> NoReturn:
     """End one of several processes at once, without tearing the interpreter down.
 
     Torch caches device meshes, so gloo's threads outlive the process group; one that gives back a tensor while the

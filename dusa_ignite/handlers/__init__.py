@@ -1,6 +1,7 @@
 """Handlers for the adaptation engine; each has ``attach(engine)``."""
 
-from dusa_ignite.handlers.checkpoint import Interrupted, RunCheckpoint
+from dusa_ignite.handlers.atomic_saver import AtomicSaver
+from dusa_ignite.handlers.checkpoint import RunCheckpoint
 from dusa_ignite.handlers.export import ClassifierExport
 from dusa_ignite.handlers.guards import NonFiniteGuard
 from dusa_ignite.handlers.metrics import ExpectedCalibrationError, MetricSums, attach_metrics, task_metrics
@@ -12,9 +13,9 @@ from dusa_ignite.handlers.task_results import TaskResults
 from dusa_ignite.handlers.update_log import UpdateLog
 
 __all__ = [
+    "AtomicSaver",
     "ClassifierExport",
     "ExpectedCalibrationError",
-    "Interrupted",
     "MetricSums",
     "NonFiniteGuard",
     "NormEMA",

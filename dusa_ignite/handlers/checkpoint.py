@@ -13,19 +13,31 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from ignite.handlers.checkpoint import BaseSaveHandler, Checkpoint
+from pydantic import Field
 
 from dusa_ignite.distributed.collectives import global_sum
 from dusa_ignite.engine import TaskEvents, batch_of
-from dusa_ignite.runs.checkpoints import AtomicSaver
+from dusa_ignite.errors import STOP_SIGNALS, Interrupted
+from dusa_ignite.handlers.atomic_saver import AtomicSaver
+from dusa_ignite.utils.section import Section
 
 logger = logging.getLogger(__name__)
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SAME_STOP = 2.0  # seconds: signals this close are one request, which a terminal, torchrun and a parent may each pass on
 
 
-class Interrupted(Exception):
-    """A signal asked the run to stop; it has been saved."""
+class CheckpointOptions(Section):
+    """When a run is saved, besides after every task and on SIGTERM or SIGINT."""
+
+    every_minutes: float | None = Field(
+        default=15.0, gt=0, description="between saves within a task, > 0; null = never"
+    )
+    every_updates: int | None = Field(default=None, ge=1, description="likewise, in updates, >= 1; null = never")
+    keep: int = Field(default=1, ge=1, description="how many of the newest are kept, >= 1")
+    background: bool | None = Field(
+        default=None,
+        description="write while updates go on, from a copy in host memory; null = if the models are on a GPU",
+    )
 
 
 class RunCheckpoint:
@@ -36,7 +48,7 @@ class RunCheckpoint:
     task's end leaves out what the reset restores anyway.
 
     Args:
-        saver: where checkpoints go, such as :class:`dusa_ignite.runs.checkpoints.AtomicSaver`.
+        saver: where checkpoints go, such as :class:`dusa_ignite.handlers.AtomicSaver`.
         stateful: what methods change; the reset restores exactly it.
         progress: everything else that has to go on: metrics, results, logs.
         resets: whether every task begins with a reset.

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import requests
-from clearml.backend_api.session import Session
-from clearml.backend_api.session.defs import ENV_ACCESS_KEY, ENV_AUTH_TOKEN, ENV_SECRET_KEY
-from clearml.backend_api.utils import get_http_session_with_retry
-from clearml.config import config_obj
 
 from dusa_ignite.errors import UserError
+from dusa_ignite.handlers.clearml_private import configured_access, post_once
 
 ANSWER_SECONDS = 10.0  # a server that has not answered by then does not answer
 WAYS_OUT = (
@@ -23,14 +20,11 @@ def check_server() -> str:
     Raises:
         UserError: none is configured, it does not answer, or it refuses the credentials.
     """
-    host = Session.get_api_server_host()
-    key = ENV_ACCESS_KEY.get() or config_obj.get("api.credentials.access_key", None)
-    secret = ENV_SECRET_KEY.get() or config_obj.get("api.credentials.secret_key", None)
-    token = ENV_AUTH_TOKEN.get()
+    host, key, secret, token = configured_access()
     if not token and not (key and secret):
         raise UserError(f"tracking.clearml: ClearML is not configured on this machine; {WAYS_OUT}")
     try:
-        status = _ask(host, "debug.ping") if token else _ask(host, "auth.login", auth=(key, secret))
+        status = _ask(host, "debug.ping") if token else _ask(host, "auth.login", auth=(key or "", secret or ""))
     except requests.RequestException as error:
         reason = type(error).__name__
         raise UserError(f"tracking.clearml: no answer from the server {host} ({reason}); {WAYS_OUT}") from error
@@ -51,5 +45,4 @@ def answers(host: str) -> bool:
 
 def _ask(host: str, action: str, *, auth: tuple[str, str] | None = None) -> int:
     """The status of one request, made once."""
-    with get_http_session_with_retry(total=0, config=config_obj) as http:
-        return http.post(f"{host}/{action}", auth=auth, timeout=ANSWER_SECONDS).status_code
+    return post_once(f"{host}/{action}", auth=auth, timeout=ANSWER_SECONDS)

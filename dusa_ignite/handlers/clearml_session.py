@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from clearml import OutputModel, Task
+from clearml import Task
 from ignite.handlers.clearml_logger import ClearMLLogger
 
 from dusa_ignite.errors import UserError
+from dusa_ignite.handlers.clearml_private import NewModel, forget_at_exit
 from dusa_ignite.handlers.clearml_server import answers, check_server
-from dusa_ignite.handlers.clearml_task import forget_at_exit, start_task
+from dusa_ignite.handlers.clearml_task import start_task
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ class ClearMLSession:
             raise OSError("the upload failed")
 
     def _upload_weights(self, path: Path, name: str) -> None:
-        model = _NewModel(task=self.logger.get_task(), name=name, framework="PyTorch")
+        model = NewModel(task=self.logger.get_task(), name=name, framework="PyTorch")
         model.update_weights(str(path), auto_delete_file=False, async_enable=False)
 
     def _work(self) -> None:
@@ -175,12 +176,6 @@ class ClearMLSession:
             os.environ.pop(CACHE, None)
         else:
             os.environ[CACHE] = self._cache_before
-
-
-class _NewModel(OutputModel):
-    """An output model that has not been published: offline, ClearML 2.1 cannot tell and fails."""
-
-    published = False
 
 
 def _warned_of(what: str, job: Callable[[], Any]) -> None:

@@ -6,15 +6,14 @@ process, follows data loader workers, and waits for its server when the process 
 
 from __future__ import annotations
 
-import atexit
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from clearml import Task
-from clearml.binding.environ_bind import PatchOsFork
 from ignite.handlers.clearml_logger import ClearMLLogger
+
+from dusa_ignite.handlers.clearml_private import do_not_follow_forks, do_not_fork
 
 START_SECONDS = 60.0  # to make the task, or to find it again
 
@@ -52,18 +51,13 @@ def start_task(
     return _in_thread(lambda: _start(options, parameters, offline=offline))
 
 
-def forget_at_exit() -> None:
-    """Keep ClearML from waiting for its server when the process ends."""
-    atexit.unregister(_FromClearML())  # type: ignore[arg-type]
-
-
 def _start(options: dict[str, Any], parameters: Mapping[str, Any], *, offline: bool) -> ClearMLLogger:
-    Task._report_subprocess_enabled = False  # type: ignore[assignment]  # a fork of a process with threads and a GPU
+    do_not_fork()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ignite warns of what was asked for
         ClearMLLogger.set_bypass_mode(offline)  # or the variable CI would decide
         started = ClearMLLogger(**options)
-    PatchOsFork.patch_fork(None)  # type: ignore[arg-type]  # or data loader workers would start reporting
+    do_not_follow_forks()
     task = started.get_task()
     if not offline and not task.output_uri:
         task.output_uri = True  # the server's own file store, where clearml.conf names no other
@@ -89,12 +83,3 @@ def _in_thread(function: Callable[[], Any]) -> Any:
     if "error" in outcome:
         raise outcome["error"]
     return outcome["value"]
-
-
-class _FromClearML:
-    """Equal to every function of ClearML's."""
-
-    def __eq__(self, other: object) -> bool:
-        return str(getattr(other, "__module__", "")).startswith("clearml.")
-
-    __hash__ = object.__hash__

@@ -6,12 +6,22 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from pydantic import Field
 
 from dusa_ignite.engine import batch_of, output_of
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.forward import predict
-from dusa_ignite.models.classifier import Classifier, norm_parameters
+from dusa_ignite.models.norms import norm_parameters
 from dusa_ignite.models.views import to_float
+from dusa_ignite.utils.section import Section
+
+
+class NormEMAOptions(Section):
+    """A moving average of the classifier's normalisation parameters."""
+
+    decay: float = Field(default=0.99, ge=0, lt=1, description="per update, in [0, 1)")
+    evaluate: bool = Field(default=True, description="also measure the averaged classifier's accuracy")
 
 
 class NormEMA:
@@ -62,7 +72,7 @@ class NormEMA:
         """Move the averages towards the parameters; add the prediction to the output."""
         for name, parameter in self.parameters.items():
             self.averages[name].lerp_(parameter, 1 - self.decay)
-        if self.evaluate:
+        if self._logits is not None:
             output_of(engine)["ema_y_pred"] = self._logits
 
     def state_dict(self) -> dict[str, torch.Tensor]:

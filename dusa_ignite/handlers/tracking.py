@@ -18,11 +18,10 @@ from ignite.handlers.tensorboard_logger import OutputHandler as TensorboardOutpu
 from ignite.handlers.tensorboard_logger import TensorboardLogger
 
 from dusa_ignite.engine import TaskEvents, batch_of
-from dusa_ignite.errors import StoppedEarly, UserError
-from dusa_ignite.handlers.checkpoint import Interrupted
+from dusa_ignite.errors import Interrupted, StoppedEarly, UserError
 from dusa_ignite.handlers.task_results import TaskResults
 from dusa_ignite.handlers.tracked_numbers import plots, results_as_table, update_numbers
-from dusa_ignite.runs import folder as run_folder
+from dusa_ignite.results import files
 from dusa_ignite.utils.durable import write_text
 
 if TYPE_CHECKING:  # importing ClearML costs time and patches argparse: only where it is used
@@ -31,8 +30,8 @@ if TYPE_CHECKING:  # importing ClearML costs time and patches argparse: only whe
 logger = logging.getLogger(__name__)
 
 TASK_IDS, CLEARML, TENSORBOARD = "clearml.json", "clearml", "tensorboard"  # in the run's folder
-ARTIFACTS = (run_folder.CONFIG, run_folder.RUN, run_folder.RESULTS, run_folder.LOG)
-PICTURES = (run_folder.STREAM_PLOT, run_folder.TASKS_PLOT)
+ARTIFACTS = (files.CONFIG, files.RUN, files.RESULTS, files.LOG)
+PICTURES = (files.STREAM_PLOT, files.TASKS_PLOT)
 
 
 def check_tracking(*, clearml: Mapping[str, Any] | None, tensorboard: bool, resumed: bool = False) -> dict[str, Any]:
@@ -162,7 +161,7 @@ class Tracking:
 
     def report_files(self, session: ClearMLSession) -> None:
         """Send tables, exported weights and files to ClearML."""
-        exports = self.folder / run_folder.EXPORTS
+        exports = self.folder / files.EXPORTS
 
         def send_weights(task: str) -> None:
             path = exports / f"{task.replace('/', '_')}.safetensors"
@@ -170,7 +169,7 @@ class Tracking:
                 session.upload_weights(path, name=task)
 
         def begin(engine: Engine) -> None:
-            for name in (run_folder.CONFIG, run_folder.RUN):
+            for name in (files.CONFIG, files.RUN):
                 session.upload_artifact(self.folder / name)
             if session.host is None:  # an offline session does not remember the models of its earlier part
                 for row in self.results.rows:
@@ -179,7 +178,7 @@ class Tracking:
         def send_task(engine: Engine) -> None:
             table = results_as_table(self.results.rows)
             session.logger.report_table("results", "tasks", iteration=0, table_plot=table)
-            session.upload_artifact(self.folder / run_folder.RESULTS)
+            session.upload_artifact(self.folder / files.RESULTS)
             send_weights(batch_of(engine)["task"])
 
         def end(outcome: str) -> None:

@@ -1,14 +1,34 @@
 """Adaptation methods, a file each. A further one: its file, and its class in ``METHODS``."""
 
 from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.bn import Bn
+from dusa_ignite.methods.cotta import Cotta
+from dusa_ignite.methods.deyo import Deyo
+from dusa_ignite.methods.diffusion_tta import DiffusionTta
 from dusa_ignite.methods.dusa import Dusa
+from dusa_ignite.methods.dusa_u import DusaU
+from dusa_ignite.methods.eata import Eata
+from dusa_ignite.methods.lame import Lame
+from dusa_ignite.methods.roid import Roid
+from dusa_ignite.methods.rotta import Rotta
+from dusa_ignite.methods.sar import Sar
 from dusa_ignite.methods.source import Source
 from dusa_ignite.methods.tent import Tent
 
 METHODS: tuple[type[Method], ...] = (
     Dusa,
+    DusaU,
+    DiffusionTta,
     Source,
+    Bn,
     Tent,
+    Eata,
+    Sar,
+    Cotta,
+    Rotta,
+    Deyo,
+    Roid,
+    Lame,
 )
 
 __all__ = ["METHODS", "Method", "Step"]

@@ -53,7 +53,7 @@ class Method:
         optimizer: over everything that learns; ``None`` where nothing does.
         guide: in eval mode, for methods that are ``guided``.
         time: draws the guide's noise levels, see :mod:`dusa_ignite.models.guides.times`.
-        scaler: of the loss, for float16; ``None`` = none.
+        scaler: of the loss, for guides in float16; ``None`` = none.
         seed: of everything that a method draws.
         micro_batch_size: images in the graph at once, >= 1; no effect on results. A classifier whose BatchNorm uses the
             batch's statistics sees the whole batch at once all the same.
@@ -103,7 +103,7 @@ class Method:
     ) -> None:
         if self.source_statistics and classifier.uses_batch_statistics:
             raise ValueError(f"{type(self).__name__} needs a classifier with batch_norm='source'")
-        self.options: Any = self.Options() if options is None else options
+        self.options: Any = type(self).Options() if options is None else options  # type: ignore[call-arg]
         self.classifier = classifier
         self.optimizer: Any = optimizer
         self.guide: Any = guide
@@ -167,4 +167,4 @@ class Method:
 
     def step(self, loss: float) -> bool:
         """Take the optimizer's step if the global batch's loss and gradients are finite; says whether they were."""
-        return finite_step(self.optimizer, self.parameters, loss, self.scaler)
+        return finite_step(self.optimizer, self.parameters, loss)

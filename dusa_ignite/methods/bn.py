@@ -12,136 +12,38 @@ source does.
 
 from __future__ import annotations
 
-import math
-from types import TracebackType
-from typing import Any
+from typing import Literal
 
-import ignite.distributed as idist
 import torch
-from ignite.engine import Engine
-from torch import distributed as dist
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from pydantic import Field
 
-from dusa_ignite.distributed.collectives import global_sum
-from dusa_ignite.errors import DataError
-from dusa_ignite.methods.source import source
-from dusa_ignite.methods.step import Update
-from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import to_float
+from dusa_ignite.engine import Batch
+from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.mixed_statistics import MixedStatistics, batch_norm_layers
+from dusa_ignite.models.views import Images
 
 
-def bn(*, classifier: Classifier, micro_batch_size: int, alpha: float = 1.0) -> Update:
-    """The process function that predicts with mixed statistics; its loss is NaN.
+class Bn(Method):
+    """Predicts with mixed statistics, those of the global batch, and learns nothing; its loss is NaN.
 
-    With several processes the statistics are those of the global batch.
-
-    Args:
-        classifier: in eval mode, its BatchNorm layers on the stored source statistics, which stay as they are.
-        micro_batch_size: images predicted at once where there is no BatchNorm; otherwise a batch goes in one piece.
-        alpha: the batch's weight, in [0, 1].
-
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`.
-
-    Raises:
-        ValueError: the classifier's BatchNorm layers use the batch's statistics by themselves.
+    The stored statistics stay as they are. A batch goes through BatchNorm in one piece, whatever the micro-batch size.
     """
-    if classifier.uses_batch_statistics:
-        raise ValueError("bn needs a classifier with batch_norm='source'; it takes the batch's statistics itself")
-    if not batch_norm_layers(classifier):
-        return source(classifier=classifier, micro_batch_size=micro_batch_size)
-    parameter = next(classifier.parameters())
-    device, dtype = parameter.device, parameter.dtype
+
+    class Options(Method.Options):
+        """BatchNorm with statistics of the test batch (arXiv 2006.16971); nothing learns."""
+
+        name: Literal["bn"] = "bn"
+        alpha: float = Field(
+            default=1.0, ge=0, le=1, description="weight of the batch's statistics against the source's, in [0, 1]"
+        )
+
+    trains = "nothing"
+    source_statistics = True  # it takes the batch's by itself
 
     @torch.no_grad()
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        images = to_float(batch["images"], device=device, dtype=dtype)
-        with MixedStatistics(classifier, alpha=alpha):
-            logits = classifier(images)  # even without an image: the other processes need this one for their sums
-        return {"y_pred": logits, "y": batch["labels"].to(device), "loss": math.nan, "diagnostics": {}}
-
-    return update
-
-
-def batch_norm_layers(model: nn.Module) -> list[_BatchNorm]:
-    """All BatchNorm layers that have source statistics; timm's BatchNormAct2d is a subclass."""
-    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
-
-
-class MixedStatistics:
-    """Within this context BatchNorm layers normalise with a mixture of stored and (global) batch statistics.
-
-    A layer's statistics are replaced during its own forward pass only, so nothing is left behind, whatever happens. No
-    gradient passes through them.
-
-    Args:
-        model: its BatchNorm layers in eval mode.
-        alpha: the batch's weight, in [0, 1].
-
-    Example:
-        >>> with MixedStatistics(model, alpha=0.5):
-        ...     logits = model(images)
-    """
-
-    def __init__(self, model: nn.Module, *, alpha: float) -> None:
-        self.layers = batch_norm_layers(model)
-        self.alpha = alpha
-        self.stored: dict[nn.Module, tuple[Any, Any]] = {}
-        self.handles: list[Any] = []
-
-    def __enter__(self) -> MixedStatistics:
-        self.handles = [
-            handle
-            for layer in self.layers
-            for handle in (
-                layer.register_forward_pre_hook(self._replace),
-                layer.register_forward_hook(self._put_back, always_call=True),
-            )
-        ]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for handle in self.handles:
-            handle.remove()
-
-    def _replace(self, layer: Any, inputs: tuple[torch.Tensor]) -> None:
-        (x,) = inputs
-        if self.alpha == 1 and x.shape[2:].numel() == 1 and global_sum(len(x)) == 1:
-            raise DataError(
-                "a batch of one image has no statistics for BatchNorm, where the feature map has shrunk to one pixel; "
-                "choose data.batch_size so that no batch has one image, or set method.alpha below 1"
-            )
-        mean, variance = global_statistics(x.detach())
-        self.stored[layer] = layer.running_mean, layer.running_var
-        layer.running_mean = layer.running_mean.lerp(mean.to(layer.running_mean), self.alpha)
-        layer.running_var = layer.running_var.lerp(variance.to(layer.running_var), self.alpha)
-
-    def _put_back(self, layer: Any, inputs: Any, output: Any) -> None:
-        if layer in self.stored:
-            layer.running_mean, layer.running_var = self.stored.pop(layer)
-
-
-def global_statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Every channel's mean and (biased) variance (D,) over all processes, which stay on the device.
-
-    Args:
-        x: (B, D, ...); B may be 0 in some processes. Where it is 0 in all, mean and variance are NaN.
-    """
-    count = x.numel() // x.shape[1]
-    if count:
-        variance, mean = torch.var_mean(x, dim=[0, *range(2, x.ndim)], correction=0)
-    else:
-        variance = mean = x.new_full((x.shape[1],), torch.nan)
-    if idist.get_world_size() == 1:
-        return mean, variance
-    moments = torch.zeros(3, x.shape[1], dtype=torch.float64, device=x.device)
-    if count:
-        mean, variance = mean.double(), variance.double()
-        moments = count * torch.stack([torch.ones_like(mean), mean, variance + mean.square()])
-    dist.all_reduce(moments)
-    number, total, squares = moments
-    mean = total / number
-    return mean, (squares / number - mean.square()).clamp(min=0)
+    def adapt(self, images: Images, batch: Batch) -> Step:
+        """The predictions alone."""
+        if not batch_norm_layers(self.classifier):
+            return Step(self.predict(images))
+        with MixedStatistics(self.classifier, alpha=self.options.alpha):
+            return Step(self.classifier(images))  # even without an image: the other processes need it for their sums

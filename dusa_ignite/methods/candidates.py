@@ -13,8 +13,8 @@ def select_candidates(
     *,
     num_top: int,
     num_random: int,
-    temperature: float = 1.0,
-    draw: str = "multinomial",
+    temperature: float,
+    draw: str,
     gumbel: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The classes worth asking the guide about: the most likely ones, and a few others.
@@ -59,7 +59,7 @@ def select_candidates(
     return torch.cat([top, others], dim=1)
 
 
-def candidate_weights(logits: torch.Tensor, candidates: torch.Tensor, *, normalise_logits: bool = True) -> torch.Tensor:
+def candidate_weights(logits: torch.Tensor, candidates: torch.Tensor, *, normalise_logits: bool) -> torch.Tensor:
     """(B, K) weights: the softmax over the candidates of the (L2-normalised) logits (B, C); they carry the gradient."""
     z = F.normalize(logits, dim=1) if normalise_logits else logits
     return z.gather(1, candidates).softmax(dim=1)

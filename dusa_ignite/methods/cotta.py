@@ -15,43 +15,95 @@ authors' code draws once for a whole batch: so the draws depend neither on the b
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from ignite.engine import Engine
+from pydantic import Field
 
 from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
+from dusa_ignite.engine import Batch
 from dusa_ignite.methods.augmentations import augment
-from dusa_ignite.methods.step import (
-    Update,
-    backpropagate,
-    finite_step,
-    learning_parameters,
-    predict,
-    trainable_parameters,
-)
+from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.losses import symmetric_cross_entropy
+from dusa_ignite.methods.step import named_trainable
 from dusa_ignite.methods.teacher import Teacher, frozen_copy
 from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import Images, to_float
+from dusa_ignite.models.views import Images
 from dusa_ignite.utils.seeding import numpy_generator, sample_generators
 
 
-class CottaMemory:
-    """What CoTTA keeps between updates: the teacher, and how many updates there were. The source model beside them
-    never changes.
+class Cotta(Method):
+    """One CoTTA update per batch; all parameters of the classifier, the student, learn in the paper.
 
-    Args:
-        classifier: with the source weights.
+    The state is the teacher, and how many updates there were; the source model never changes. Augmentations are keyed
+    by image, and what is restored by task and update. ``diagnostics`` have ``confidence``, the source model's, and
+    ``augmented``, whether the teacher was averaged over augmented images.
+
+    Published for ``confidence_threshold``: 0.1 for ImageNet-C, 0.92 for CIFAR-10-C, 0.72 for CIFAR-100-C; for
+    ``restore_probability``: 0.001 for ImageNet-C, 0.01 for CIFAR.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
-        self.teacher = Teacher(classifier)
-        self.source = frozen_copy(classifier)
+    class Options(Method.Options):
+        """A moving-average teacher, averaged over augmentations, and random restoring (arXiv 2203.13591)."""
+
+        name: Literal["cotta"] = "cotta"
+        teacher_decay: float = Field(default=0.999, ge=0, le=1, description="of the teacher's average, in [0, 1]")
+        num_augmentations: int = Field(default=32, ge=1, description="that the teacher is averaged over, >= 1")
+        confidence_threshold: float = Field(
+            default=0.1, ge=0, le=1, description="average where the source model's mean confidence is below, in [0, 1]"
+        )
+        restore_probability: float = Field(
+            default=0.001, ge=0, le=1, description="of each element to return to the source's, per update, in [0, 1]"
+        )
+
+    has_teacher = True
+
+    def __init__(self, options: Options | None = None, **parts: Any) -> None:
+        super().__init__(options, **parts)
+        self.teacher = Teacher(self.classifier)
+        self.source = frozen_copy(self.classifier)
         self.updates = 0
 
+    def adapt(self, images: Images, batch: Batch) -> Step:
+        """Predict with the teacher, teach the student, average, restore."""
+        total = global_sum(len(batch["index"]))
+        anchor = self.predict(images, self.source).softmax(dim=1)
+        confidence = global_sum(anchor.amax(dim=1).double().sum().item()) / max(total, 1)
+        augmented = total > 0 and confidence < self.options.confidence_threshold
+        if augmented:
+            pseudo = self.averaged_prediction(images, sample_generators(self.seed, batch["task"], batch["index"]))
+        else:
+            pseudo = self.predict(images, self.teacher.classifier)
+
+        _, local = self.backpropagate(
+            images, lambda logits: symmetric_cross_entropy(logits, pseudo).sum() / max(total, 1)
+        )
+        all_reduce_gradients(self.parameters)
+        loss = global_sum(local.item()) if total else math.nan
+        stepped = self.step(loss) if total else None
+        if stepped:
+            self.teacher.average(self.classifier, decay=self.options.teacher_decay)
+            self.updates += 1  # since the last reset: a task's draws must not depend on the tasks before it
+            key = (self.seed, batch["task"], "restore", self.updates)
+            restore(self.classifier, self.source, probability=self.options.restore_probability, key=key)
+        return Step(pseudo, loss, stepped, {"confidence": confidence, "augmented": float(augmented)})
+
+    def averaged_prediction(self, images: Images, generators: list[torch.Generator]) -> torch.Tensor:
+        """The teacher's mean logits (B, C) over augmented images, as in the authors' code."""
+        view = self.classifier.crop(images)
+        total = torch.zeros(len(view), self.classifier.num_classes, dtype=self.dtype, device=self.device)
+        for _ in range(self.options.num_augmentations):
+            total += self.predict(augment(view, generators), self.teacher.classifier)
+        return total / self.options.num_augmentations
+
+    @property
+    def predictor(self) -> Classifier:
+        """The teacher."""
+        return self.teacher.classifier
+
     def state_dict(self) -> dict[str, Any]:
-        """Both, but for the source model."""
+        """The teacher's and the number of updates."""
         return {"teacher": self.teacher.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -60,93 +112,9 @@ class CottaMemory:
         self.updates = state["updates"]
 
 
-def cotta(
-    *,
-    classifier: Classifier,
-    optimizer: torch.optim.Optimizer,
-    memory: CottaMemory,
-    seed: int,
-    micro_batch_size: int,
-    teacher_decay: float = 0.999,
-    num_augmentations: int = 32,
-    confidence_threshold: float = 0.1,
-    restore_probability: float = 0.001,
-) -> Update:
-    """The process function of one CoTTA update per batch.
-
-    Args:
-        classifier: the student, in eval mode; all its parameters learn in the paper.
-        optimizer: over those parameters.
-        memory: made from the source classifier; stateful.
-        seed: of the augmentations, keyed by image, and of what is restored, keyed by task and update.
-        micro_batch_size: images in the graph at once; no effect on results.
-        teacher_decay: of the moving average, in [0, 1].
-        num_augmentations: over which the teacher is averaged, >= 1.
-        confidence_threshold: of the source model's mean confidence in a batch, in [0, 1]; below it the average is
-            taken. Published: 0.1 for ImageNet-C, 0.92 for CIFAR-10-C, 0.72 for CIFAR-100-C.
-        restore_probability: of every element and update, in [0, 1]. Published: 0.001 for ImageNet-C, 0.01 for CIFAR.
-
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`. ``diagnostics`` has
-        ``confidence``, the source model's, and ``augmented``, whether the average was taken.
-    """
-    parameters = trainable_parameters(optimizer)
-    device, dtype = parameters[0].device, parameters[0].dtype
-
-    def averaged_prediction(images: Images, generators: list[torch.Generator]) -> torch.Tensor:
-        """The teacher's mean logits over augmented images, as in the authors' code."""
-        view = classifier.crop(images)
-        total = torch.zeros(len(view), classifier.num_classes, dtype=dtype, device=device)
-        for _ in range(num_augmentations):
-            total += predict(memory.teacher.classifier, augment(view, generators), micro_batch_size=micro_batch_size)
-        return total / num_augmentations
-
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        images = to_float(batch["images"], device=device, dtype=dtype)
-        total = global_sum(len(batch["index"]))
-        anchor = predict(memory.source, images, micro_batch_size=micro_batch_size).softmax(dim=1)
-        confidence = global_sum(anchor.amax(dim=1).double().sum().item()) / max(total, 1)
-        augmented = total > 0 and confidence < confidence_threshold
-        if augmented:
-            generators = sample_generators(seed, batch["task"], batch["index"])
-            pseudo = averaged_prediction(images, generators)
-        else:
-            pseudo = predict(memory.teacher.classifier, images, micro_batch_size=micro_batch_size)
-
-        _, local = backpropagate(
-            classifier,
-            images,
-            lambda logits: symmetric_cross_entropy(logits, pseudo).sum() / max(total, 1),
-            micro_batch_size=micro_batch_size,
-        )
-        all_reduce_gradients(parameters)
-        loss = global_sum(local.item()) if total else math.nan
-        stepped = total > 0 and finite_step(optimizer, parameters, loss)
-        if stepped:
-            memory.teacher.average(classifier, decay=teacher_decay)
-            memory.updates += 1  # since the last reset: a task's draws must not depend on the tasks before it
-            key = (seed, batch["task"], "restore", memory.updates)
-            restore(classifier, memory.source, probability=restore_probability, key=key)
-        diagnostics = {"confidence": confidence, "augmented": float(augmented)}
-        return {
-            "y_pred": pseudo,
-            "y": batch["labels"].to(device),
-            "loss": loss,
-            "diagnostics": {**diagnostics, "skipped_update": float(total > 0 and not stepped)},
-        }
-
-    return update
-
-
-def symmetric_cross_entropy(logits: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """(B,) the mean of both cross-entropies between the predictions that two logits (B, C) stand for."""
-    own, other = logits.log_softmax(dim=1), others.log_softmax(dim=1)
-    return -(other.exp() * own + own.exp() * other).sum(dim=1) / 2
-
-
 @torch.no_grad()
 def restore(classifier: Classifier, source: Classifier, *, probability: float, key: tuple[int | str, ...]) -> None:
-    """Return elements of the learning parameters to their source values, each with the same probability.
+    """Return elements of the parameters that learn to their source values, each with the same probability.
 
     For every parameter it is drawn how many elements return (a binomial number), then which: as good as a draw for each
     element, without that many draws.
@@ -160,11 +128,11 @@ def restore(classifier: Classifier, source: Classifier, *, probability: float, k
     if probability == 0:
         return
     generator = numpy_generator(*key)
-    learning, origin = learning_parameters(classifier), dict(source.named_parameters())
+    trainable, origin = named_trainable(classifier), dict(source.named_parameters())
     places = [
         generator.choice(count, size=generator.binomial(count, probability), replace=False, shuffle=False)
-        for count in (parameter.numel() for parameter in learning.values())
+        for count in (parameter.numel() for parameter in trainable.values())
     ]
     everywhere = torch.from_numpy(np.concatenate(places)).to(next(classifier.parameters()).device)
-    for (name, parameter), chosen in zip(learning.items(), everywhere.split([len(p) for p in places]), strict=True):
+    for (name, parameter), chosen in zip(trainable.items(), everywhere.split([len(p) for p in places]), strict=True):
         parameter.view(-1)[chosen] = origin[name].view(-1)[chosen]

@@ -15,154 +15,83 @@ corruptions, correlated labels and batches of one image (the default here), 0.5 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Literal
 
 import torch
-from ignite.engine import Engine
-from torchvision.transforms.v2 import functional as TF
+from pydantic import Field
 
 from dusa_ignite.distributed.collectives import global_sum
-from dusa_ignite.methods.entropy import backpropagate_entropy
-from dusa_ignite.methods.step import Update, finite_step, predict, trainable_parameters
-from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import Images, to_float
+from dusa_ignite.engine import Batch
+from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.destruction import destroy
+from dusa_ignite.methods.entropy import EntropyMethod
+from dusa_ignite.models.views import Images
 from dusa_ignite.utils.seeding import sample_generators
 
-OCCLUDED = 0.5  # of the side, in the middle: 112 of 224 pixels
 
+class Deyo(EntropyMethod):
+    """One DeYO update per batch.
 
-def deyo(
-    *,
-    classifier: Classifier,
-    optimizer: torch.optim.Optimizer,
-    seed: int,
-    micro_batch_size: int,
-    entropy_threshold: float = 0.5,
-    entropy_margin: float = 0.4,
-    plpd_threshold: float = 0.2,
-    destruction: str = "patch",
-    patches_per_side: int = 4,
-) -> Update:
-    """The process function of one DeYO update per batch.
-
-    Objects are destroyed in the square that the classifier crops, in [0, 1]. A classifier whose BatchNorm uses the
-    batch's statistics is shown all destroyed images, not only those with a small entropy, so that there is a batch.
-
-    Args:
-        classifier: in eval mode.
-        optimizer: over the parameters that learn, in the paper those of early norm layers.
-        seed: of the shuffling, keyed by image.
-        micro_batch_size: images in the graph at once; no effect on results.
-        entropy_threshold: tau_E / ln C, > 0.
-        entropy_margin: E0 / ln C, > 0.
-        plpd_threshold: tau_PLPD, in [-1, 1].
-        destruction: ``patch``, ``pixel`` or ``occlusion``, see :func:`destroy`.
-        patches_per_side: for ``patch``, >= 1.
-
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`. ``diagnostics`` has
-        ``confident``, the share of images with a small entropy, and ``reliable``, of those learnt from.
+    Objects are destroyed in the square that the classifier crops, in [0, 1]; patches and pixels are shuffled by draws
+    of each image's own. A classifier whose BatchNorm uses the batch's statistics is shown all destroyed images, not
+    only those with a small entropy, so that there is a batch. ``diagnostics`` have ``confident``, the share of images
+    with a small entropy, and ``reliable``, of those learnt from.
     """
-    parameters = trainable_parameters(optimizer)
-    device, dtype = parameters[0].device, parameters[0].dtype
-    log_classes = math.log(classifier.num_classes)
 
-    def predict_destroyed(images: Images, batch: dict[str, Any], chosen: list[int]) -> torch.Tensor:
-        generators = sample_generators(seed, batch["task"], batch["index"][chosen])
-        view = classifier.crop(images)[chosen]
-        destroyed = destroy(view, generators, destruction=destruction, patches_per_side=patches_per_side)
-        return predict(classifier, destroyed, micro_batch_size=micro_batch_size)
+    class Options(Method.Options):
+        """Entropy minimisation on images whose prediction rests on the object (arXiv 2403.07366)."""
 
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        images = to_float(batch["images"], device=device, dtype=dtype)
+        name: Literal["deyo"] = "deyo"
+        entropy_threshold: float = Field(default=0.5, gt=0, description="images below this x ln(classes) learn, > 0")
+        entropy_margin: float = Field(default=0.4, gt=0, description="E0 of their weights / ln(classes), > 0")
+        plpd_threshold: float = Field(
+            default=0.2,
+            ge=-1,
+            le=1,
+            description="drop of the probability above which they learn, in [-1, 1] "
+            "(published: one corruption at a time 0.3, mixed or correlated 0.2)",
+        )
+        destruction: Literal["patch", "pixel", "occlusion"] = Field(default="patch", description="of the object")
+        patches_per_side: int = Field(default=4, ge=1, description="for patch, >= 1")
+
+    trains = "early_norms"
+
+    def adapt(self, images: Images, batch: Batch) -> Step:
+        """Sure images that rest on the object count."""
+        options, log_classes = self.options, math.log(self.classifier.num_classes)
         unsure = torch.empty(0)
 
         def weigh(logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
             nonlocal unsure
-            unsure = entropies >= entropy_threshold * log_classes  # NaN is not: it has to skip the update
-            looked_at = torch.ones_like(unsure) if classifier.uses_batch_statistics else ~unsure
-            others = predict_destroyed(images, batch, looked_at.nonzero().squeeze(1).tolist())
+            unsure = entropies >= options.entropy_threshold * log_classes  # NaN is not: it has to skip the update
+            looked_at = torch.ones_like(unsure) if self.classifier.uses_batch_statistics else ~unsure
+            others = self.predict_destroyed(images, batch, looked_at.nonzero().squeeze(1).tolist())
             plpd = probability_difference(logits[looked_at], others)
             weights = torch.zeros_like(entropies)
-            weights[looked_at] = (entropy_margin * log_classes - entropies[looked_at]).exp() + plpd.exp()
-            weights[looked_at] *= ~(plpd <= plpd_threshold)
+            weights[looked_at] = (options.entropy_margin * log_classes - entropies[looked_at]).exp() + plpd.exp()
+            weights[looked_at] *= ~(plpd <= options.plpd_threshold)
             return weights.masked_fill(unsure, 0.0)
 
-        logits, _, loss, number = backpropagate_entropy(
-            classifier, images, weigh, parameters=parameters, micro_batch_size=micro_batch_size
-        )
-        skipped = number > 0 and not finite_step(optimizer, parameters, loss)
+        logits, _, loss, number = self.backpropagate_entropy(images, weigh)
+        stepped = self.step(loss) if number else None
         total = max(global_sum(len(logits)), 1)
-        return {
-            "y_pred": logits,
-            "y": batch["labels"].to(device),
-            "loss": loss,
-            "diagnostics": {
-                "confident": global_sum((~unsure).sum().item()) / total,
-                "reliable": number / total,
-                "skipped_update": float(skipped),
-            },
-        }
+        confident = global_sum((~unsure).sum().item()) / total
+        return Step(logits, loss, stepped, {"confident": confident, "reliable": number / total})
 
-    return update
+    def predict_destroyed(self, images: Images, batch: Batch, chosen: list[int]) -> torch.Tensor:
+        """Logits (K, C) of the K chosen images without their objects."""
+        generators = sample_generators(self.seed, batch["task"], batch["index"][chosen])
+        view = self.classifier.crop(images)[chosen]
+        destroyed = destroy(
+            view,
+            generators,
+            destruction=self.options.destruction,
+            patches_per_side=self.options.patches_per_side,
+        )
+        return self.predict(destroyed)
 
 
 def probability_difference(logits: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """(B,) p_y - p'_y, of the class y that is most likely in p, from the logits (B, C) of both."""
     label = logits.argmax(dim=1, keepdim=True)
     return (logits.softmax(dim=1) - others.softmax(dim=1)).gather(1, label).squeeze(1)
-
-
-def destroy(
-    images: torch.Tensor, generators: list[torch.Generator], *, destruction: str, patches_per_side: int = 4
-) -> torch.Tensor:
-    """Images whose objects cannot be recognised any more.
-
-    Args:
-        images: (B, 3, S, S).
-        generators: one CPU generator per image.
-        destruction: ``patch``: square patches change places (an image that they do not divide is resized to the next
-            smaller size that they do, and back); ``pixel``: all pixels change places; ``occlusion``: the middle of an
-            image becomes its mean colour, without a draw.
-        patches_per_side: for ``patch``.
-
-    Returns:
-        (B, 3, S, S).
-
-    Raises:
-        ValueError: another word.
-    """
-    if destruction not in ("patch", "pixel", "occlusion"):
-        raise ValueError(f"destruction must be patch, pixel or occlusion, not {destruction!r}")
-    if len(images) == 0:
-        return images
-    if destruction == "occlusion":
-        return occlude(images)
-    side = images.shape[-1]
-    if destruction == "pixel":
-        return shuffle_patches(images, generators, patch=1)
-    patch = max(side // patches_per_side, 1)
-    fitting = patch * patches_per_side
-    if side % patches_per_side == 0:
-        return shuffle_patches(images, generators, patch=patch)
-    shuffled = shuffle_patches(TF.resize(images, [fitting, fitting]), generators, patch=patch)
-    return TF.resize(shuffled, [side, side])
-
-
-def shuffle_patches(images: torch.Tensor, generators: list[torch.Generator], *, patch: int) -> torch.Tensor:
-    """Every image (B, 3, S, S) cut into squares of ``patch`` pixels, which divides S, in an order of its own."""
-    rows = images.shape[-1] // patch
-    cells = images.unflatten(3, (rows, patch)).unflatten(2, (rows, patch))  # (B, 3, row, y, column, x)
-    cells = cells.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # (B, cell, 3, y, x)
-    shuffled = [own[torch.randperm(rows * rows, generator=g)] for own, g in zip(cells, generators, strict=True)]
-    return torch.stack(shuffled).unflatten(1, (rows, rows)).permute(0, 3, 1, 4, 2, 5).reshape(images.shape)
-
-
-def occlude(images: torch.Tensor) -> torch.Tensor:
-    """The middle of every image (B, 3, S, S) in the image's mean colour."""
-    side = images.shape[-1]
-    size = int(side * OCCLUDED)
-    start = (side - size) // 2
-    occluded = images.clone()
-    occluded[:, :, start : start + size, start : start + size] = images.mean(dim=(2, 3), keepdim=True)
-    return occluded

@@ -14,170 +14,103 @@ images for ImageNet-C.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from ignite.engine import Engine
+from pydantic import Field, ValidationInfo, field_validator
 from torch.nn import functional as F
 
 from dusa_ignite.distributed.collectives import global_sums
-from dusa_ignite.methods.entropy import backpropagate_entropy
-from dusa_ignite.methods.step import Update, backpropagate, finite_step, learning_parameters, trainable_parameters
-from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import Images, to_float
-
-Fisher = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
-"""For every parameter that learns, by its name: Fisher information and source value, both of its shape."""
+from dusa_ignite.engine import Batch
+from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.entropy import EntropyMethod
+from dusa_ignite.methods.fisher import Fisher, backpropagate_drift, clean_batches, fisher_information
+from dusa_ignite.models.views import Images
 
 
-class EataMemory:
-    """What EATA keeps between updates: the moving average of the predictions learnt from, NaN before the first.
+class Eata(EntropyMethod):
+    """One EATA update per batch; one without an image to learn from changes nothing, the moving average included.
 
-    Args:
-        classifier: the one that learns.
+    The state is that average, ``mean_prediction`` (C,), NaN before the first update. ``fisher`` is measured on clean
+    images when the method is made; ``None`` = ETA. ``diagnostics`` have ``reliable``, the share of images learnt from.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
-        self.mean_prediction = next(classifier.parameters()).detach().new_full((classifier.num_classes,), math.nan)
+    class Options(Method.Options):
+        """Entropy minimisation on reliable, non-redundant images, close to the source weights (arXiv 2204.02610)."""
+
+        name: Literal["eata"] = "eata"
+        fisher_root: str | None = Field(
+            default=None, min_length=1, description="folder of clean images by class, for the Fisher information"
+        )
+        fisher_images: int = Field(default=2000, ge=1, description="of it, drawn at random, >= 1")
+        beta: float = Field(
+            default=2000.0, ge=0, description="weight of the Fisher term, >= 0; 0 = eta, which needs no fisher_root"
+        )
+        entropy_margin: float = Field(
+            default=0.4, gt=0, description="images below this x ln(classes) are reliable, > 0"
+        )
+        redundancy_margin: float = Field(
+            default=0.05,
+            ge=0,
+            description="cosine similarity below which an image is new, >= 0 (published: 10 classes 0.4)",
+        )
+        prediction_decay: float = Field(default=0.9, ge=0, le=1, description="of the mean prediction, in [0, 1]")
+
+        @field_validator("beta")
+        @classmethod
+        def _has_images(cls, value: float, info: ValidationInfo) -> float:
+            if value and info.data.get("fisher_root", "failed") is None:
+                raise ValueError(
+                    f"{value:g} needs method.fisher_root, a folder of clean images by class; or give method.beta=0, "
+                    f"which is ETA"
+                )
+            return value
+
+    def __init__(self, options: Options | None = None, **parts: Any) -> None:
+        super().__init__(options, **parts)
+        self.mean_prediction = torch.full(
+            (self.classifier.num_classes,), math.nan, dtype=self.dtype, device=self.device
+        )
+        self.fisher: Fisher | None = None
+        if self.options.beta and self.options.fisher_root is not None:
+            clean = clean_batches(
+                self.options.fisher_root,
+                number=self.options.fisher_images,
+                seed=self.seed,
+                device=self.device,
+                dtype=self.dtype,
+            )
+            self.fisher = fisher_information(self.classifier, clean, micro_batch_size=self.micro_batch_size)
+
+    def adapt(self, images: Images, batch: Batch) -> Step:
+        """Reliable images that are new count, the surer the more."""
+        logits, weights, loss, number = self.backpropagate_entropy(images, self.weigh)
+        stepped = None
+        if number:
+            if self.fisher is not None:
+                loss += backpropagate_drift(self.classifier, self.fisher, beta=self.options.beta)
+            stepped = self.step(loss)
+        predictions = logits[weights != 0].softmax(dim=1)  # those learnt from
+        *sums, total = global_sums(torch.cat([predictions.sum(dim=0), logits.new_tensor([len(logits)])]))
+        if stepped:
+            mean = torch.tensor(sums, dtype=torch.float64).to(self.mean_prediction) / number
+            first = self.mean_prediction.isnan().any()
+            self.mean_prediction = mean if first else mean.lerp(self.mean_prediction, self.options.prediction_decay)
+        return Step(logits, loss, stepped, {"reliable": number / max(total, 1)})
+
+    def weigh(self, logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
+        """See :data:`dusa_ignite.methods.entropy.Weigh`."""
+        # A comparison with NaN is false: before the first update nothing is redundant, and an image whose entropy is
+        # not finite is not left out, so that the update is skipped and counted.
+        margin = self.options.entropy_margin * math.log(self.classifier.num_classes)
+        similarity = F.cosine_similarity(logits.softmax(dim=1), self.mean_prediction[None], dim=1)
+        left_out = (entropies >= margin) | (similarity.abs() >= self.options.redundancy_margin)
+        return (margin - entropies).exp().masked_fill(left_out, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """The mean prediction (C,)."""
+        """The mean prediction."""
         return {"mean_prediction": self.mean_prediction}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Copy it."""
         self.mean_prediction = state["mean_prediction"].to(self.mean_prediction, copy=True)
-
-
-def eata(
-    *,
-    classifier: Classifier,
-    optimizer: torch.optim.Optimizer,
-    memory: EataMemory,
-    micro_batch_size: int,
-    fisher: Fisher | None = None,
-    beta: float = 2000.0,
-    entropy_margin: float = 0.4,
-    redundancy_margin: float = 0.05,
-    prediction_decay: float = 0.9,
-) -> Update:
-    """The process function of one EATA update per batch.
-
-    A batch without an image to learn from changes nothing, the moving average included.
-
-    Args:
-        classifier: in eval mode.
-        optimizer: over the parameters that learn, in the paper those of the norm layers.
-        memory: stateful.
-        micro_batch_size: images in the graph at once; no effect on results.
-        fisher: of :func:`fisher_information`; ``None`` = ETA.
-        beta: weight of its term, >= 0.
-        entropy_margin: E0 / ln C, > 0.
-        redundancy_margin: d, >= 0; above 1 no image is redundant.
-        prediction_decay: of the moving average, in [0, 1].
-
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`. ``diagnostics`` has
-        ``reliable``, the share of images learnt from.
-    """
-    parameters = trainable_parameters(optimizer)
-    device, dtype = parameters[0].device, parameters[0].dtype
-    margin = entropy_margin * math.log(classifier.num_classes)
-
-    def weigh(logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
-        # A comparison with NaN is false: before the first update nothing is redundant, and an image whose entropy is
-        # not finite is not left out, so that the update is skipped and counted.
-        similarity = F.cosine_similarity(logits.softmax(dim=1), memory.mean_prediction[None], dim=1)
-        left_out = (entropies >= margin) | (similarity.abs() >= redundancy_margin)
-        return (margin - entropies).exp().masked_fill(left_out, 0.0)
-
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        images = to_float(batch["images"], device=device, dtype=dtype)
-        logits, weights, loss, number = backpropagate_entropy(
-            classifier, images, weigh, parameters=parameters, micro_batch_size=micro_batch_size
-        )
-        stepped = False
-        if number:
-            if fisher is not None:
-                loss += backpropagate_drift(classifier, fisher, beta=beta)
-            stepped = finite_step(optimizer, parameters, loss)
-        predictions = logits[weights != 0].softmax(dim=1)  # those learnt from
-        *sums, total = global_sums(torch.cat([predictions.sum(dim=0), logits.new_tensor([len(logits)])]))
-        if stepped:
-            mean = torch.tensor(sums, dtype=torch.float64).to(memory.mean_prediction) / number
-            first = memory.mean_prediction.isnan().any()
-            memory.mean_prediction = mean if first else mean.lerp(memory.mean_prediction, prediction_decay)
-        return {
-            "y_pred": logits,
-            "y": batch["labels"].to(device),
-            "loss": loss,
-            "diagnostics": {
-                "reliable": number / max(total, 1),
-                "skipped_update": float(number > 0 and not stepped),
-            },
-        }
-
-    return update
-
-
-@torch.no_grad()
-def backpropagate_drift(classifier: Classifier, fisher: Fisher, *, beta: float) -> float:
-    """EATA's penalty on drift from the source, beta sum_k F_k (theta_k - theta_k source)^2.
-
-    Args:
-        classifier: the gradient is added to that of its parameters, which may have none yet. It is the same in all
-            processes, so it is to be added after theirs have been summed.
-        fisher: of :func:`fisher_information`.
-        beta: >= 0.
-
-    Returns:
-        The penalty, >= 0.
-    """
-    named = dict(classifier.named_parameters())
-    value = torch.zeros((), dtype=torch.float64, device=next(classifier.parameters()).device)
-    for name, (information, source) in fisher.items():
-        parameter = named[name]
-        drift = parameter - source
-        gradient = 2 * beta * information * drift
-        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        value += beta * (information * drift.square()).sum()
-    return value.item()
-
-
-def fisher_information(
-    classifier: Classifier, batches: Iterable[Images], *, micro_batch_size: int
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """The diagonal Fisher information of the parameters that learn, with the classifier's own predictions as labels.
-
-    As in the authors' code, for which beta was chosen, it is the mean over *batches* (64 images there) of the squared
-    gradient of a batch's mean cross-entropy; batches of one image give the paper's formula. Every process computes
-    it from the same images. The classifier stays as it is.
-
-    Args:
-        classifier: with the source weights, in eval mode.
-        batches: clean images, float RGB in [0, 1] on the classifier's device; all batches but the last of one size.
-        micro_batch_size: images in the graph at once; no effect on results.
-
-    Raises:
-        ValueError: there is no image.
-    """
-    learning = learning_parameters(classifier)
-    total = {name: torch.zeros_like(parameter) for name, parameter in learning.items()}
-    number = 0
-    classifier.zero_grad(set_to_none=True)
-    for images in batches:
-        number += 1
-        backpropagate(
-            classifier,
-            images,
-            lambda logits: F.cross_entropy(logits, logits.argmax(dim=1)),
-            micro_batch_size=micro_batch_size,
-        )
-        for name, parameter in learning.items():
-            if parameter.grad is not None:
-                total[name] += parameter.grad.square()
-        classifier.zero_grad(set_to_none=True)
-    if number == 0:
-        raise ValueError("the Fisher information needs at least one batch of clean images")
-    return {name: (total[name] / number, parameter.detach().clone()) for name, parameter in learning.items()}

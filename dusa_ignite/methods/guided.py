@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -11,6 +11,7 @@ from dusa_ignite.distributed.collectives import all_reduce_gradients, global_max
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step
 from dusa_ignite.methods.draws import Draws, draw_batch
+from dusa_ignite.methods.step import finite_step
 from dusa_ignite.models.forward import DeferredBackward, micro_batches, slices
 from dusa_ignite.models.guides import Guide
 from dusa_ignite.models.views import Images
@@ -65,7 +66,7 @@ class GuidedMethod(Method):
         idle_rounds = int(global_max(rounds)) - rounds if self.guide.is_sharded else 0
         scaler = self.scaler or torch.amp.GradScaler(enabled=False)
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        options = {"dtype": self.dtype, "device": self.device}
+        options: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
         all_logits = [torch.empty(0, self.classifier.num_classes, **options)]
         all_numbers = [torch.empty(0, self.num_columns, **options)]
         with self.guide.weights_cast_once(self.device):
@@ -91,6 +92,10 @@ class GuidedMethod(Method):
             stepped=self.step(loss_value) if total else None,
             diagnostics=self.diagnose(torch.cat(all_numbers), max(total, 1)),
         )
+
+    def step(self, loss: float) -> bool:
+        """As for every method, with the loss scaled back."""
+        return finite_step(self.optimizer, self.parameters, loss, self.scaler)
 
     def draw(self, generators: list[torch.Generator]) -> Draws:
         """What images draw from their generators."""

@@ -12,68 +12,61 @@ by the concave-convex procedure z_i <- softmax(log p_i + sum_j w_ij z_j).
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Literal
 
 import torch
-from ignite.engine import Engine
+from pydantic import Field
 from torch.nn import functional as F
 
 from dusa_ignite.distributed.collectives import gather_batch, global_max, position_in_batch
-from dusa_ignite.methods.step import Update
-from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import to_float
+from dusa_ignite.engine import Batch
+from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.models.forward import slices
+from dusa_ignite.models.views import Images
 
 
-def lame(
-    *,
-    classifier: Classifier,
-    micro_batch_size: int,
-    num_neighbours: int = 5,
-    max_steps: int = 100,
-) -> Update:
-    """The process function that adjusts the output of every batch, and learns nothing; its loss is NaN.
+class Lame(Method):
+    """Adjusts the output of every batch, and learns nothing; its loss is NaN.
 
-    Args:
-        classifier: in eval mode, its BatchNorm layers on the stored source statistics.
-        micro_batch_size: images predicted at once; no effect on results.
-        num_neighbours: k, >= 1; at most all others of a batch are taken.
-        max_steps: at which the procedure ends, if it has not converged, >= 1.
-
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`. ``y_pred`` are the
-        logarithms of the adjusted assignments; ``diagnostics`` has ``changed``, the share of images whose class the
-        adjustment changed.
-
-    Raises:
-        ValueError: the classifier's BatchNorm layers use the batch's statistics.
+    The predictions are the logarithms of the adjusted assignments; ``diagnostics`` have ``changed``, the share of
+    images whose class the adjustment changed.
     """
-    if classifier.uses_batch_statistics:
-        raise ValueError("lame needs a classifier with batch_norm='source'")
-    parameter = next(classifier.parameters())
-    device, dtype = parameter.device, parameter.dtype
+
+    class Options(Method.Options):
+        """Neighbours in a batch should agree; nothing is learnt (arXiv 2201.05718)."""
+
+        name: Literal["lame"] = "lame"
+        num_neighbours: int = Field(default=5, ge=1, description="per image, >= 1")
+        max_steps: int = Field(default=100, ge=1, description="of the adjustment, >= 1")
+
+    trains = "nothing"
+    source_statistics = True
+    smallest_batch = 2
 
     @torch.no_grad()
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        images = to_float(batch["images"], device=device, dtype=dtype)
-        parts = [classifier.forward_with_features(images[part]) for part in slices(len(images), micro_batch_size)]
-        logits = torch.cat([parameter.new_empty(0, classifier.num_classes), *(logits for logits, _ in parts)])
-        width = int(
-            global_max(parts[0][1].shape[1] if parts else 0)
-        )  # a share without images learns it from the others
-        features = torch.cat([parameter.new_empty(0, width), *(features for _, features in parts)])
+    def adapt(self, images: Images, batch: Batch) -> Step:
+        """Predict, and adjust over the global batch."""
+        logits, features = self.predict_with_features(images)
         everything = gather_batch(torch.cat([logits, features], dim=1))
         everyones_logits, everyones_features = everything.split([logits.shape[1], features.shape[1]], dim=1)
-        affinity = neighbours(everyones_features, num_neighbours=num_neighbours)
-        adjusted = adjust(everyones_logits, affinity, max_steps=max_steps)
+        affinity = neighbours(everyones_features, num_neighbours=self.options.num_neighbours)
+        adjusted = adjust(everyones_logits, affinity, max_steps=self.options.max_steps)
         changed = (adjusted.argmax(dim=1) != everyones_logits.argmax(dim=1)).double()
-        return {
-            "y_pred": adjusted[position_in_batch(len(logits))],
-            "y": batch["labels"].to(device),
-            "loss": math.nan,
-            "diagnostics": {"changed": changed.mean().item() if len(changed) else 0.0, "skipped_update": 0.0},
-        }
+        return Step(
+            adjusted[position_in_batch(len(logits))],
+            diagnostics={"changed": changed.mean().item() if len(changed) else 0.0},
+        )
 
-    return update
+    def predict_with_features(self, images: Images) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (B, C) and the features before the last layer (B, D), in micro-batches."""
+        none = torch.empty(0, dtype=self.dtype, device=self.device)
+        parts = [
+            self.classifier.forward_with_features(images[part]) for part in slices(len(images), self.micro_batch_size)
+        ]
+        # A share without images learns the features' width from the others.
+        width = int(global_max(parts[0][1].shape[1] if parts else 0))
+        logits = torch.cat([none.new_empty(0, self.classifier.num_classes), *(logits for logits, _ in parts)])
+        return logits, torch.cat([none.new_empty(0, width), *(features for _, features in parts)])
 
 
 def neighbours(features: torch.Tensor, *, num_neighbours: int) -> torch.Tensor:

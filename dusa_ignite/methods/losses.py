@@ -1,4 +1,4 @@
-"""DUSA's objective: distances between what the guide predicts and what the path asks for."""
+"""Losses that methods share: of the guide's predictions against the path's target, and between predictions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,19 @@ class Loss(Section):
     cosine_weight: float = Field(default=0.0, ge=0, description="weight of 1 - cosine similarity, >= 0")
 
 
+def squared_errors(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """(B,) mean squared errors between predictions and targets (B, ...), image by image."""
+    return (prediction.flatten(1) - target.flatten(1)).square().mean(dim=1)
+
+
 def image_losses(
     prediction: torch.Tensor,
     target: torch.Tensor,
     *,
-    distance: str = "mse",
-    p: float = 0.5,
-    c: float = 1e-3,
-    cosine_weight: float = 0.0,
+    distance: str,
+    p: float,
+    c: float,
+    cosine_weight: float,
 ) -> torch.Tensor:
     """Losses between predictions and targets, image by image.
 
@@ -55,12 +60,11 @@ def image_losses(
     """
     if distance not in DISTANCES:
         raise ValueError(f"distance must be one of {DISTANCES}, not {distance!r}")
-    prediction, target = prediction.flatten(1), target.flatten(1)
-    loss = (prediction - target).square().mean(dim=1)
+    loss = squared_errors(prediction, target)
     if distance == "norm_l2":
         loss = loss / (loss.detach() + c).pow(p)
     if cosine_weight:
-        loss = loss + cosine_weight * (1 - F.cosine_similarity(prediction, target, dim=1))
+        loss = loss + cosine_weight * (1 - F.cosine_similarity(prediction.flatten(1), target.flatten(1), dim=1))
     return loss
 
 
@@ -70,11 +74,11 @@ def dusa_loss(
     predictions: torch.Tensor,
     target: torch.Tensor,
     *,
-    normalise_logits: bool = True,
-    distance: str = "mse",
-    p: float = 0.5,
-    c: float = 1e-3,
-    cosine_weight: float = 0.0,
+    normalise_logits: bool,
+    distance: str,
+    p: float,
+    c: float,
+    cosine_weight: float,
 ) -> torch.Tensor:
     """DUSA's objective: the weighted sum of the conditional predictions against what the path asks for.
 
@@ -93,3 +97,9 @@ def dusa_loss(
     combined = torch.einsum("bk,bk...->b...", weights.to(predictions.dtype), predictions)
     losses = image_losses(combined, target, distance=distance, p=p, c=c, cosine_weight=cosine_weight)
     return losses.mean()
+
+
+def symmetric_cross_entropy(logits: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """(B,) the mean of both cross-entropies between the predictions that two logits (B, C) stand for."""
+    own, other = logits.log_softmax(dim=1), others.log_softmax(dim=1)
+    return -(other.exp() * own + own.exp() * other).sum(dim=1) / 2

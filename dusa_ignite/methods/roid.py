@@ -17,129 +17,106 @@ Every image is augmented by draws of its own, where the authors' code draws once
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from ignite.engine import Engine
+from pydantic import Field
 from torch.nn import functional as F
 
 from dusa_ignite.distributed.collectives import all_reduce_gradients, gather_batch, global_sum, position_in_batch
+from dusa_ignite.engine import Batch
 from dusa_ignite.methods.augmentations import augment
-from dusa_ignite.methods.cotta import symmetric_cross_entropy
-from dusa_ignite.methods.step import Pass, Update, finite_step, trainable_parameters
+from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.losses import symmetric_cross_entropy
 from dusa_ignite.methods.teacher import source_values
 from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import to_float
+from dusa_ignite.models.forward import DeferredBackward
+from dusa_ignite.models.views import Images
 from dusa_ignite.utils.seeding import sample_generators
 
 
-class RoidMemory:
-    """What ROID keeps between updates: the mean prediction q. The source parameters beside it never change.
+class Roid(Method):
+    """One ROID update per batch; the affine parameters of the norm layers learn in the paper.
 
-    Args:
-        classifier: with the source weights.
+    A batch that is left over with a single image has the weight 1. The state is the mean prediction q,
+    ``mean_prediction`` (C,); the source values never change. ``diagnostics`` have ``reliable``, the share of images
+    whose weight is not 0.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
-        parameter = next(classifier.parameters())
-        self.mean_prediction = parameter.new_full((classifier.num_classes,), 1 / classifier.num_classes).detach()
-        self.source = source_values(classifier)
+    class Options(Method.Options):
+        """Certainty and diversity weighting, weight ensembling, prior correction (arXiv 2306.00650)."""
+
+        name: Literal["roid"] = "roid"
+        temperature: float = Field(default=1 / 3, gt=0, description="of the images' weights, > 0")
+        prediction_decay: float = Field(default=0.9, ge=0, le=1, description="of the mean prediction, in [0, 1]")
+        source_decay: float = Field(
+            default=0.99, ge=0, le=1, description="of the weight ensembling with the source, in [0, 1]; 1 = none"
+        )
+        clip: float = Field(default=0.99, gt=0, lt=1, description="largest probability in the loss, in (0, 1)")
+        weighting: bool = Field(default=True, description="weigh images by certainty and diversity")
+        consistency: bool = Field(default=True, description="augmented images should be predicted alike")
+        prior_correction: bool = Field(default=True, description="multiply predictions by the batch's mean prediction")
+
+    trains = "norms"
+    smallest_batch = 2
+
+    def __init__(self, options: Options | None = None, **parts: Any) -> None:
+        super().__init__(options, **parts)
+        number = self.classifier.num_classes
+        self.mean_prediction = torch.full((number,), 1 / number, dtype=self.dtype, device=self.device)
+        self.source = source_values(self.classifier)
+
+    def adapt(self, images: Images, batch: Batch) -> Step:
+        """Learn from weighted images and their augmented versions, then move towards the source."""
+        options = self.options
+        own = position_in_batch(len(batch["index"]))
+        clean = DeferredBackward(self.classifier, images, micro_batch_size=self.micro_batch_size)
+        predictions = gather_batch(clean.logits)  # of the global batch
+        total = len(predictions)
+        if options.weighting:
+            weights = image_weights(predictions, self.mean_prediction, temperature=options.temperature)
+        else:
+            weights = torch.ones(total, dtype=self.dtype, device=self.device)
+        reliable = weights > 0
+        forwards = [clean]
+        losses = (soft_likelihood_ratio(clean.logits, clip=options.clip) * weights[own]).sum()
+        if options.consistency and reliable.any():  # of the global batch: all processes decide alike
+            chosen = reliable[own].nonzero().squeeze(1).tolist()
+            generators = sample_generators(self.seed, batch["task"], batch["index"][chosen])
+            crop = self.classifier.crop(images)[chosen]
+            augmented = augment(crop, generators, padding="reflect", blur_and_noise=False)
+            changed = DeferredBackward(self.classifier, augmented, micro_batch_size=self.micro_batch_size)
+            forwards.append(changed)
+            disagreement = symmetric_cross_entropy(changed.logits, clean.logits[chosen]) * weights[own][chosen]
+            losses = losses + disagreement.sum()
+        share = losses / max(total, 1)
+        share.backward()
+        for forward in forwards:
+            forward.backward()
+        all_reduce_gradients(self.parameters)
+        loss = global_sum(share.item()) if total else math.nan
+        stepped = self.step(loss) if total else None
+        if stepped:
+            ensemble(self.classifier, self.source, decay=options.source_decay)
+            self.mean_prediction = self.mean_prediction.lerp(
+                predictions.softmax(dim=1).mean(dim=0), 1 - options.prediction_decay
+            )
+        logits = correct_prior(predictions) if options.prior_correction else predictions
+        return Step(logits[own], loss, stepped, {"reliable": reliable.double().mean().item() if total else 0.0})
+
+    def correct(self, logits: torch.Tensor) -> torch.Tensor:
+        """The prior correction, over the global batch that these logits (B, C) are this process's share of."""
+        if not self.options.prior_correction:
+            return logits
+        return correct_prior(gather_batch(logits))[position_in_batch(len(logits))]
 
     def state_dict(self) -> dict[str, Any]:
-        """The mean prediction (C,)."""
+        """The mean prediction."""
         return {"mean_prediction": self.mean_prediction}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Copy it."""
         self.mean_prediction = state["mean_prediction"].to(self.mean_prediction, copy=True)
-
-
-def roid(
-    *,
-    classifier: Classifier,
-    optimizer: torch.optim.Optimizer,
-    memory: RoidMemory,
-    seed: int,
-    micro_batch_size: int,
-    temperature: float = 1 / 3,
-    prediction_decay: float = 0.9,
-    source_decay: float = 0.99,
-    clip: float = 0.99,
-    weighting: bool = True,
-    consistency: bool = True,
-    prior_correction: bool = True,
-) -> Update:
-    """The process function of one ROID update per batch.
-
-    A batch that is left over with a single image has the weight 1.
-
-    Args:
-        classifier: in eval mode; the affine parameters of its norm layers learn in the paper.
-        optimizer: over those parameters.
-        memory: made from the source classifier; stateful.
-        seed: of the augmentations, keyed by image.
-        micro_batch_size: images in the graph at once; no effect on results.
-        temperature: of the weights, > 0.
-        prediction_decay: of the mean prediction, in [0, 1].
-        source_decay: of the weight ensembling, in [0, 1]; 1 = none.
-        clip: largest probability within the likelihood ratio, in (0, 1).
-        weighting: false: all images weigh 1.
-        consistency: whether the augmented images take part.
-        prior_correction: whether predictions are corrected.
-
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`. ``diagnostics`` has
-        ``reliable``, the share of images whose weight is not 0.
-    """
-    parameters = trainable_parameters(optimizer)
-    device, dtype = parameters[0].device, parameters[0].dtype
-
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        images = to_float(batch["images"], device=device, dtype=dtype)
-        own = position_in_batch(len(batch["index"]))
-        clean = Pass(classifier, images, micro_batch_size=micro_batch_size)
-        predictions = gather_batch(clean.logits)  # of the global batch
-        total = len(predictions)
-        if weighting:
-            weights = image_weights(predictions, memory.mean_prediction, temperature=temperature)
-        else:
-            weights = torch.ones(total, dtype=dtype, device=device)
-        reliable = weights > 0
-        passes = [clean]
-        losses = (soft_likelihood_ratio(clean.logits, clip=clip) * weights[own]).sum()
-        if consistency and reliable.any():  # of the global batch: all processes decide alike
-            chosen = reliable[own].nonzero().squeeze(1).tolist()
-            generators = sample_generators(seed, batch["task"], batch["index"][chosen])
-            crop = classifier.crop(images)[chosen]
-            augmented = augment(crop, generators, padding="reflect", blur_and_noise=False)
-            changed = Pass(classifier, augmented, micro_batch_size=micro_batch_size)
-            passes.append(changed)
-            disagreement = symmetric_cross_entropy(changed.logits, clean.logits[chosen]) * weights[own][chosen]
-            losses = losses + disagreement.sum()
-        share = losses / max(total, 1)
-        share.backward()
-        for each in passes:
-            each.backward()
-        all_reduce_gradients(parameters)
-        loss = global_sum(share.item()) if total else math.nan
-        stepped = total > 0 and finite_step(optimizer, parameters, loss)
-        if stepped:
-            ensemble(classifier, memory.source, decay=source_decay)
-            memory.mean_prediction = memory.mean_prediction.lerp(
-                predictions.softmax(dim=1).mean(dim=0), 1 - prediction_decay
-            )
-        logits = correct_prior(predictions) if prior_correction else predictions
-        return {
-            "y_pred": logits[own],
-            "y": batch["labels"].to(device),
-            "loss": loss,
-            "diagnostics": {
-                "reliable": reliable.double().mean().item() if total else 0.0,
-                "skipped_update": float(total > 0 and not stepped),
-            },
-        }
-
-    return update
 
 
 @torch.no_grad()
@@ -199,8 +176,3 @@ def correct_prior(logits: torch.Tensor) -> torch.Tensor:
     mean = log_p.exp().mean(dim=0)
     smooth = max(1 / count, 1 / num_classes) / mean.max()
     return log_p + ((mean + smooth) / (1 + smooth * num_classes)).log()
-
-
-def correct_share(logits: torch.Tensor) -> torch.Tensor:
-    """(B, C) as :func:`correct_prior` has it, from this process's share of a global batch; all processes take part."""
-    return correct_prior(gather_batch(logits))[position_in_batch(len(logits))]

@@ -17,148 +17,129 @@ rounded, by at most half of 1/255.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from ignite.engine import Engine
+from pydantic import Field
 
 from dusa_ignite.distributed.collectives import all_reduce_gradients, gather_batch, global_sum
+from dusa_ignite.engine import Batch
 from dusa_ignite.methods.augmentations import augment
+from dusa_ignite.methods.base import Method, Step
 from dusa_ignite.methods.entropy import entropy
 from dusa_ignite.methods.memory_bank import MemoryBank
 from dusa_ignite.methods.robust_norm import RobustNorm
-from dusa_ignite.methods.step import Update, backpropagate, finite_step, predict, trainable_parameters
 from dusa_ignite.methods.teacher import Teacher
 from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import to_float
+from dusa_ignite.models.forward import backpropagate, predict
+from dusa_ignite.models.views import Images, to_float
 from dusa_ignite.utils.seeding import derive_seed
 
 
-class RottaMemory:
-    """What RoTTA keeps between updates: the teacher, the bank, and how many images it has seen.
+class Rotta(Method):
+    """An update whenever enough images have been seen, over all processes, whatever the batch size.
 
-    Args:
-        classifier: with the source weights.
+    The bank holds the square that the classifier crops, as uint8, so images of any size can be mixed. All processes
+    hold the same bank and learn from all of it; with BatchNorm layers all of it is in the graph at once. The state is
+    the teacher, the bank, and how many images have been seen; by these, the task and the place in the bank the
+    augmentations are keyed. The loss is the mean over the updates that fell into the batch, NaN without one;
+    ``diagnostics`` have ``bank``, the images in it.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
-        self.teacher = Teacher(classifier)
+    class Options(Method.Options):
+        """A memory bank, a slow teacher and robust normalisation (arXiv 2303.13899)."""
+
+        name: Literal["rotta"] = "rotta"
+        memory_size: int = Field(default=64, ge=1, description="images in the bank, >= 1")
+        update_every: int = Field(default=64, ge=1, description="images between updates, >= 1")
+        nu: float = Field(default=0.001, ge=0, le=1, description="share of the student in the teacher, in [0, 1]")
+        alpha: float = Field(default=0.05, ge=0, le=1, description="share of the batch in BatchNorm, in [0, 1]")
+        lambda_t: float = Field(
+            default=1.0, ge=0, description="weight of an image's age in what the bank gives up, >= 0"
+        )
+        lambda_u: float = Field(default=1.0, ge=0, description="weight of its uncertainty, >= 0")
+
+    trains = "norms"
+    source_statistics = True  # from which the robust ones start
+    has_teacher = True
+
+    def __init__(self, options: Options | None = None, **parts: Any) -> None:
+        super().__init__(options, **parts)
+        self.teacher = Teacher(self.classifier)
         self.bank = MemoryBank()
         self.seen = 0
 
-    def state_dict(self) -> dict[str, Any]:
-        """All of it."""
-        return {"teacher": self.teacher.state_dict(), "bank": self.bank.state_dict(), "seen": self.seen}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Copy all of it."""
-        self.teacher.load_state_dict(state["teacher"])
-        self.bank.load_state_dict(state["bank"], device=next(self.teacher.classifier.parameters()).device)
-        self.seen = state["seen"]
-
-
-def rotta(
-    *,
-    classifier: Classifier,
-    optimizer: torch.optim.Optimizer,
-    memory: RottaMemory,
-    seed: int,
-    micro_batch_size: int,
-    memory_size: int = 64,
-    update_every: int = 64,
-    nu: float = 0.001,
-    alpha: float = 0.05,
-    lambda_t: float = 1.0,
-    lambda_u: float = 1.0,
-) -> Update:
-    """The process function of RoTTA: an update whenever enough images have been seen, whatever the batch size.
-
-    The bank holds the square that the classifier crops, as uint8, so images of any size can be mixed. All processes
-    hold the same bank and learn from all of it.
-
-    Args:
-        classifier: the student, in eval mode, its BatchNorm layers on stored statistics, from which the robust ones
-            start; the affine parameters of its norm layers learn in the paper.
-        optimizer: over those parameters.
-        memory: made from the source classifier; stateful.
-        seed: of the augmentations, keyed by task, images seen and place in the bank.
-        micro_batch_size: images in the graph at once; no effect on results. With BatchNorm layers the whole bank is.
-        memory_size: capacity of the bank, images, >= 1.
-        update_every: images between updates, over all processes, >= 1.
-        nu: share of the student in the teacher's average, in [0, 1].
-        alpha: share of the batch in BatchNorm's statistics, in [0, 1].
-        lambda_t, lambda_u: weights of timeliness and uncertainty in what the bank gives up, >= 0.
-
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`. ``loss`` is the mean over
-        the updates that fell into the batch, NaN without one; ``diagnostics`` has ``bank``, the images in it.
-
-    Raises:
-        ValueError: the classifier's BatchNorm layers use the batch's statistics.
-    """
-    if classifier.uses_batch_statistics:
-        raise ValueError("rotta needs a classifier with batch_norm='source'")
-    parameters = trainable_parameters(optimizer)
-    device, dtype = parameters[0].device, parameters[0].dtype
-    num_classes = classifier.num_classes
-
-    def learn(task: str) -> tuple[float, bool]:
-        """One update from the bank: its loss, and whether the step was taken."""
-        bank, teacher = memory.bank, memory.teacher.classifier
-        images: Any = to_float(torch.stack(bank.images), device=device, dtype=dtype)
-        keys = [(seed, task, "rotta", memory.seen, place) for place in range(len(bank))]
-        strong = augment(images, [torch.Generator().manual_seed(derive_seed(*key)) for key in keys])
-        weights = (-torch.tensor(bank.ages, dtype=dtype, device=device) / memory_size).sigmoid()
-        student_norms, teacher_norms = (RobustNorm(model, alpha=alpha) for model in (classifier, teacher))
-        at_once = len(bank) if student_norms.layers else micro_batch_size
-        processes = global_sum(1)
-        with teacher_norms:
-            target = predict(teacher, images, micro_batch_size=at_once).softmax(dim=1)
-
-        def loss(logits: torch.Tensor) -> torch.Tensor:
-            losses = -(target * logits.log_softmax(dim=1)).sum(dim=1) * weights
-            return losses.mean() / processes  # each has the whole bank, and gradients are added up
-
-        with student_norms:
-            _, local = backpropagate(classifier, strong, loss, micro_batch_size=at_once)
-        all_reduce_gradients(parameters)
-        value = global_sum(local.item())
-        stepped = finite_step(optimizer, parameters, value)
-        if stepped:
-            student_norms.commit()
-            teacher_norms.commit()
-            memory.teacher.average(classifier, decay=1 - nu)
-        return value, stepped
-
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        images = to_float(batch["images"], device=device, dtype=dtype)
-        logits = predict(memory.teacher.classifier, images, micro_batch_size=micro_batch_size)
-        pixels = (classifier.crop(images) * 255).round().to(torch.uint8)
+    def adapt(self, images: Images, batch: Batch) -> Step:
+        """Predict with the teacher, offer every image to the bank, and learn from it when it is time."""
+        logits = self.predict(images, self.teacher.classifier)
+        pixels = (self.classifier.crop(images) * 255).round().to(torch.uint8)
         everyones_logits, everyones_pixels = gather_batch(logits), gather_batch(pixels)
         entropies = entropy(everyones_logits).double()
         losses, steps = [], []
         for image, label, uncertainty in zip(
             everyones_pixels, everyones_logits.argmax(dim=1).tolist(), entropies.tolist(), strict=True
         ):
-            memory.bank.add(
+            self.bank.add(
                 image.clone(),
                 label,
                 uncertainty,
-                capacity=memory_size,
-                num_classes=num_classes,
-                lambda_t=lambda_t,
-                lambda_u=lambda_u,
+                capacity=self.options.memory_size,
+                num_classes=self.classifier.num_classes,
+                lambda_t=self.options.lambda_t,
+                lambda_u=self.options.lambda_u,
             )
-            memory.seen += 1
-            if memory.seen % update_every == 0:
-                loss, stepped = learn(batch["task"])
+            self.seen += 1
+            if self.seen % self.options.update_every == 0:
+                loss, stepped = self.learn(batch["task"])
                 losses.append(loss)
                 steps.append(stepped)
-        return {
-            "y_pred": logits,
-            "y": batch["labels"].to(device),
-            "loss": sum(losses) / len(losses) if losses else math.nan,
-            "diagnostics": {"bank": float(len(memory.bank)), "skipped_update": float(not all(steps))},
-        }
+        return Step(
+            logits,
+            loss=sum(losses) / len(losses) if losses else math.nan,
+            stepped=all(steps) if steps else None,
+            diagnostics={"bank": float(len(self.bank))},
+        )
 
-    return update
+    def learn(self, task: str) -> tuple[float, bool]:
+        """One update from the bank: its loss, and whether the step was taken."""
+        images: Any = to_float(torch.stack(self.bank.images), device=self.device, dtype=self.dtype)
+        keys = [(self.seed, task, "rotta", self.seen, place) for place in range(len(self.bank))]
+        strong = augment(images, [torch.Generator().manual_seed(derive_seed(*key)) for key in keys])
+        ages = torch.tensor(self.bank.ages, dtype=self.dtype, device=self.device)
+        weights = (-ages / self.options.memory_size).sigmoid()
+        models = (self.classifier, self.teacher.classifier)
+        student_norms, teacher_norms = (RobustNorm(model, alpha=self.options.alpha) for model in models)
+        at_once = len(self.bank) if student_norms.layers else self.micro_batch_size
+        processes = global_sum(1)
+        with teacher_norms:
+            target = predict(self.teacher.classifier, images, micro_batch_size=at_once).softmax(dim=1)
+
+        def mean_loss(logits: torch.Tensor) -> torch.Tensor:
+            losses = -(target * logits.log_softmax(dim=1)).sum(dim=1) * weights
+            return losses.mean() / processes  # each has the whole bank, and gradients are added up
+
+        with student_norms:
+            _, local = backpropagate(self.classifier, strong, mean_loss, micro_batch_size=at_once)
+        all_reduce_gradients(self.parameters)
+        loss = global_sum(local.item())
+        stepped = self.step(loss)
+        if stepped:
+            student_norms.commit()
+            teacher_norms.commit()
+            self.teacher.average(self.classifier, decay=1 - self.options.nu)
+        return loss, stepped
+
+    @property
+    def predictor(self) -> Classifier:
+        """The teacher."""
+        return self.teacher.classifier
+
+    def state_dict(self) -> dict[str, Any]:
+        """The teacher's, the bank's and the number of images seen."""
+        return {"teacher": self.teacher.state_dict(), "bank": self.bank.state_dict(), "seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Copy all of it."""
+        self.teacher.load_state_dict(state["teacher"])
+        self.bank.load_state_dict(state["bank"], device=self.device)
+        self.seen = state["seen"]

@@ -18,32 +18,85 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from ignite.engine import Engine
+from pydantic import Field
 from torch import nn
 
 from dusa_ignite.distributed.collectives import global_sum
-from dusa_ignite.methods.entropy import backpropagate_entropy
-from dusa_ignite.methods.step import Update, finite_step, trainable_parameters
+from dusa_ignite.engine import Batch
+from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.entropy import EntropyMethod
 from dusa_ignite.methods.teacher import source_values
-from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.views import to_float
+from dusa_ignite.models.views import Images
 
 
-class SarMemory:
-    """What SAR keeps between updates: the moving average of its loss, NaN before the first.
+class Sar(EntropyMethod):
+    """One SAR update per batch.
 
-    The source values to recover beside it never change.
-
-    Args:
-        classifier: with the source weights.
+    Its loss is that at the perturbed weights; NaN where no image is reliable there, and then nothing is learnt. The
+    state is the moving average of that loss, NaN before the first; the source values to recover never change.
+    ``diagnostics`` have ``reliable``, the share of images learnt from, and ``recovered``, whether the source values
+    came back.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
+    class Options(Method.Options):
+        """Sharpness-aware, reliable entropy minimisation with recovery (arXiv 2302.12400)."""
+
+        name: Literal["sar"] = "sar"
+        entropy_margin: float = Field(
+            default=0.4, gt=0, description="images below this x ln(classes) are reliable, > 0"
+        )
+        rho: float = Field(default=0.05, ge=0, description="length of the weights' perturbation, >= 0")
+        loss_decay: float = Field(default=0.9, ge=0, le=1, description="of the loss's moving average, in [0, 1]")
+        recovery_threshold: float = Field(
+            default=0.2, ge=0, description="moving average, in nats, below which the source comes back, >= 0; 0 = never"
+        )
+
+    trains = "early_norms"
+
+    def __init__(self, options: Options | None = None, **parts: Any) -> None:
+        super().__init__(options, **parts)
         self.loss_average = math.nan
-        self.source = source_values(classifier)
+        self.source = source_values(self.classifier)
+
+    def adapt(self, images: Images, batch: Batch) -> Step:
+        """Two passes, the second at the perturbed weights, and perhaps recovery."""
+        logits, first, loss, number = self.backpropagate_entropy(images, self.reliable)
+        stepped, recovered = None, False
+        norm = gradient_norm(self.parameters)
+        if number and math.isfinite(loss + norm):
+            with perturbed(self.parameters, scale=self.options.rho / (norm + 1e-12)):
+                _, _, loss, number = self.backpropagate_entropy(
+                    images, lambda logits, entropies: first * self.reliable(logits, entropies)
+                )
+            stepped = self.step(loss) if number else None
+        elif number:
+            stepped = False
+            self.optimizer.zero_grad(set_to_none=True)
+        if stepped:
+            average, decay = self.loss_average, self.options.loss_decay
+            self.loss_average = loss if math.isnan(average) else decay * average + (1 - decay) * loss
+            recovered = self.loss_average < self.options.recovery_threshold
+        if recovered:
+            self.recover()
+        reliable = number / max(global_sum(len(logits)), 1)
+        return Step(logits, loss, stepped, {"reliable": reliable, "recovered": float(recovered)})
+
+    def reliable(self, logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
+        """1 or 0 for each image."""
+        margin = self.options.entropy_margin * math.log(self.classifier.num_classes)
+        return (~(entropies >= margin)).to(entropies)  # NaN is: it has to skip the update
+
+    @torch.no_grad()
+    def recover(self) -> None:
+        """Parameters return to their source values; the optimizer's moments and the loss's average start anew."""
+        for name, parameter in self.classifier.named_parameters():
+            if name in self.source:
+                parameter.copy_(self.source[name])
+        self.optimizer.state.clear()
+        self.loss_average = math.nan
 
     def state_dict(self) -> dict[str, Any]:
         """The average."""
@@ -52,79 +105,6 @@ class SarMemory:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take it over."""
         self.loss_average = state["loss_average"]
-
-
-def sar(
-    *,
-    classifier: Classifier,
-    optimizer: torch.optim.Optimizer,
-    memory: SarMemory,
-    micro_batch_size: int,
-    entropy_margin: float = 0.4,
-    rho: float = 0.05,
-    loss_decay: float = 0.9,
-    recovery_threshold: float = 0.2,
-) -> Update:
-    """The process function of one SAR update per batch.
-
-    Its loss is that at the perturbed weights; NaN where no image is reliable there, and then nothing is learnt.
-
-    Args:
-        classifier: in eval mode.
-        optimizer: over the parameters that learn, in the paper those of early norm layers.
-        memory: made from the source classifier; stateful.
-        micro_batch_size: images in the graph at once; no effect on results.
-        entropy_margin: E0 / ln C, > 0.
-        rho: length of the perturbation, >= 0.
-        loss_decay: of the moving average, in [0, 1].
-        recovery_threshold: of the moving average, in nats, >= 0; 0 = never.
-
-    Returns:
-        ``update(engine, batch) -> output``; both are described in :mod:`dusa_ignite.engine`. ``diagnostics`` has
-        ``reliable``, the share of images learnt from, and ``recovered``, whether the source values came back.
-    """
-    parameters = trainable_parameters(optimizer)
-    device, dtype = parameters[0].device, parameters[0].dtype
-    margin = entropy_margin * math.log(classifier.num_classes)
-
-    def reliable(logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:
-        """1 or 0 for each image."""
-        return (~(entropies >= margin)).to(entropies)  # NaN is: it has to skip the update
-
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        images = to_float(batch["images"], device=device, dtype=dtype)
-        options: dict[str, Any] = {"parameters": parameters, "micro_batch_size": micro_batch_size}
-        logits, first, loss, number = backpropagate_entropy(classifier, images, reliable, **options)
-        stepped = skipped = recovered = False
-        norm = gradient_norm(parameters)
-        if number and math.isfinite(loss + norm):
-            with perturbed(parameters, scale=rho / (norm + 1e-12)):
-                _, _, loss, number = backpropagate_entropy(
-                    classifier, images, lambda logits, entropies: first * reliable(logits, entropies), **options
-                )
-            stepped = number > 0 and finite_step(optimizer, parameters, loss)
-            skipped = number > 0 and not stepped
-        elif number:
-            skipped = True
-            optimizer.zero_grad(set_to_none=True)
-        if stepped:
-            average = memory.loss_average
-            memory.loss_average = loss if math.isnan(average) else loss_decay * average + (1 - loss_decay) * loss
-            recovered = memory.loss_average < recovery_threshold
-        if recovered:
-            recover(classifier, optimizer, memory)
-        return {
-            "y_pred": logits,
-            "y": batch["labels"].to(device),
-            "loss": loss,
-            "diagnostics": {
-                "reliable": number / max(global_sum(len(logits)), 1),
-                "recovered": float(recovered),
-                "skipped_update": float(skipped),
-            },
-        }
-
-    return update
 
 
 def gradient_norm(parameters: Sequence[nn.Parameter]) -> float:
@@ -155,13 +135,3 @@ def perturbed(parameters: Sequence[nn.Parameter], *, scale: float) -> Iterator[N
         with torch.no_grad():
             for parameter, value in zip(moved, kept, strict=True):
                 parameter.copy_(value)
-
-
-@torch.no_grad()
-def recover(classifier: Classifier, optimizer: torch.optim.Optimizer, memory: SarMemory) -> None:
-    """Parameters return to their source values; the optimizer's moments and the loss's average start anew."""
-    for name, parameter in classifier.named_parameters():
-        if name in memory.source:
-            parameter.copy_(memory.source[name])
-    optimizer.state.clear()
-    memory.loss_average = math.nan

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dusa_ignite.methods.step import learning_parameters
+from dusa_ignite.methods.step import named_trainable
 from dusa_ignite.models.classifier import Classifier
 
 
@@ -18,7 +18,7 @@ def frozen_copy(classifier: Classifier) -> Classifier:
 
 def source_values(classifier: Classifier) -> dict[str, torch.Tensor]:
     """A copy of the parameters that learn, as they are now, by name."""
-    return {name: parameter.detach().clone() for name, parameter in learning_parameters(classifier).items()}
+    return {name: parameter.detach().clone() for name, parameter in named_trainable(classifier).items()}
 
 
 class Teacher:
@@ -30,19 +30,19 @@ class Teacher:
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = frozen_copy(classifier)
-        self.learning = list(learning_parameters(classifier))
+        self.averaged = list(named_trainable(classifier))
 
     @torch.no_grad()
     def average(self, student: Classifier, *, decay: float) -> None:
         """teacher <- decay * teacher + (1 - decay) * student; exact where both are equal."""
         own, others = dict(self.classifier.named_parameters()), dict(student.named_parameters())
-        for name in self.learning:
+        for name in self.averaged:
             own[name].lerp_(others[name], 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:
         """The averaged parameters and all buffers, by name."""
         state = self.classifier.state_dict()
-        fixed = {name for name, _ in self.classifier.named_parameters()} - set(self.learning)
+        fixed = {name for name, _ in self.classifier.named_parameters()} - set(self.averaged)
         return {name: value for name, value in state.items() if name not in fixed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

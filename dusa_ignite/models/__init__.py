@@ -1,6 +1,7 @@
 """The classifier that is adapted and the generative transformer that guides it."""
 
-from dusa_ignite.models.classifier import Classifier, build_classifier
+from dusa_ignite.models.build import build_classifier
+from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.guides import DiffusionTransformer, Guide, load_transformer, load_vae
 
 __all__ = ["Classifier", "DiffusionTransformer", "Guide", "build_classifier", "load_transformer", "load_vae"]

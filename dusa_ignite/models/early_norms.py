@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.models.classifier import Classifier, norm_parameters
+from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.norms import norm_parameters
 
 LAST_BLOCKS = 3  # of a transformer, left out
 

@@ -19,7 +19,7 @@ from dusa_ignite.data.digits import CLASSES, IMAGE_SIZE, clean_half, task_half, 
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.models import build_classifier, load_transformer
 from dusa_ignite.models.guides.paths import linear
-from dusa_ignite.models.guides.times import TIMES, TimeSampler
+from dusa_ignite.models.guides.times import TimeSampler, fixed
 from dusa_ignite.models.views import guide_view
 from dusa_ignite.models.weights import save_weights
 from dusa_ignite.pretraining.augment import training_batches
@@ -135,7 +135,7 @@ def train_classifier(config: PretrainConfig, split: Split) -> tuple[nn.Module, d
 def train_transformer(config: PretrainConfig, split: Split) -> tuple[nn.Module, dict[str, float]]:
     """The averaged transformer; its validation loss, how often the right class has the smallest loss, and seconds."""
     options, generator = config.transformer, seed_all(config.seed, "transformer")
-    model = load_transformer(
+    model: Any = load_transformer(
         "random",
         family="repa",
         num_classes=len(CLASSES),
@@ -148,8 +148,7 @@ def train_transformer(config: PretrainConfig, split: Split) -> tuple[nn.Module, 
     )
     model.y_embedder.requires_grad_(True)
     nn.init.normal_(model.y_embedder.embedding_table.weight, std=options.class_std)  # larger than 0.02: learns sooner
-    time_options = options.time.model_dump()
-    draw_time = TIMES[time_options.pop("name")](**time_options)
+    draw_time: TimeSampler = options.time.sampler()  # type: ignore[attr-defined]
 
     def loss(batch: Labelled) -> torch.Tensor:
         unconditional = torch.rand(len(batch[1]), generator=generator) < options.class_dropout
@@ -200,7 +199,7 @@ def class_losses(model: nn.Module, batch: Labelled, image_size: int, *, t: float
             model,
             (batch[0], torch.full_like(batch[1], label)),
             image_size,
-            TIMES["fixed"](t=t),
+            fixed(t=t),
             torch.Generator().manual_seed(0),
         )
         for label in range(len(CLASSES))

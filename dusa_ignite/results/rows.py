@@ -1,4 +1,4 @@
-"""A run's results: rows, their mean, CSV, JSON, and the table on the console."""
+"""A run's results: rows, their mean, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ COLUMNS = (
     "skipped_updates",
     "unreadable",
 )
-SHARES = ("top1", "top5", "ece", "ema_top1")  # in [0, 1]; shown in percent
 TOTALS = ("images", "seconds", "skipped_updates", "unreadable")  # the mean row holds their sum
 TIME_COLUMNS = ("seconds", "images_per_second")
 
@@ -40,7 +39,7 @@ def mean_row(rows: Sequence[Row]) -> Row:
     """
     mean: Row = {"task": "mean"}
     for column in COLUMNS[1:]:
-        values = [row[column] for row in rows if not _missing(row.get(column))]
+        values = [row[column] for row in rows if not is_missing(row.get(column))]
         if values:
             mean[column] = sum(values) if column in TOTALS else sum(values) / len(values)
     mean["images_per_second"] = mean["images"] / mean["seconds"]
@@ -62,7 +61,7 @@ def overall(rows: Sequence[Row], updates: Sequence[Mapping[str, Any]]) -> Row:
     """
     pooled: Row = {"images": sum(row["images"] for row in rows)}
     for column in ("top1", "top5", "ema_top1"):
-        known = [(row["images"], row[column]) for row in rows if not _missing(row.get(column))]
+        known = [(row["images"], row[column]) for row in rows if not is_missing(row.get(column))]
         if known:
             pooled[column] = sum(images * share for images, share in known) / sum(images for images, _ in known)
     losses: list[tuple[int, float]] = []
@@ -70,7 +69,7 @@ def overall(rows: Sequence[Row], updates: Sequence[Mapping[str, Any]]) -> Row:
     for line in updates:
         images = line["images"] - so_far.get(line["task"], 0)
         so_far[line["task"]] = line["images"]
-        if images and not _missing(line["update_loss"]):
+        if images and not is_missing(line["update_loss"]):
             losses.append((images, line["update_loss"]))
     if losses:
         pooled["loss"] = sum(images * loss for images, loss in losses) / sum(images for images, _ in losses)
@@ -115,56 +114,15 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(_strict(content), indent=2, allow_nan=False) + "\n")
 
 
-def text_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Left-aligned first column, right-aligned others, a rule under the header and above the last line."""
-    widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
-
-    def render(line: Sequence[str]) -> str:
-        return "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([render(header), rule, *map(render, lines[:-1]), rule, render(lines[-1])])
-
-
-def results_table(rows: Sequence[Row]) -> str:
-    """The table of one run, shares in percent, columns that no row has left out."""
-    rows = [*rows, mean_row(rows)]
-    columns = [column for column in COLUMNS if any(not _missing(row.get(column)) for row in rows)]
-    return text_table(columns, [[_cell(column, row.get(column)) for column in columns] for row in rows])
-
-
-def comparison_table(runs: Mapping[str, Sequence[Row]]) -> str:
-    """Top-1 in percent of several runs side by side, a line per task, the mean last.
-
-    Args:
-        runs: rows by run name, the mean row included (as :func:`read_csv` returns them).
-    """
-    tasks = list(dict.fromkeys(row["task"] for rows in runs.values() for row in rows if row["task"] != "mean"))
-    by_task = {name: {row["task"]: row for row in rows} for name, rows in runs.items()}
-    lines = [
-        [task, *(_cell("top1", by_task[name].get(task, {}).get("top1")) for name in runs)] for task in [*tasks, "mean"]
-    ]
-    return text_table(["top-1 (%)", *runs], lines)
-
-
-def _missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a run has no such number."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _csv(value: Any) -> str:
-    if _missing(value):
+    if is_missing(value):
         return ""
     return f"{value:.9g}" if isinstance(value, float) else str(value)
-
-
-def _cell(column: str, value: Any) -> str:
-    if _missing(value):
-        return "-"
-    if column in SHARES:
-        return f"{100 * value:.2f}"
-    if column == "loss":
-        return f"{value:.4f}"
-    return f"{value:.1f}" if column in TIME_COLUMNS else str(int(value)) if column != "task" else value
 
 
 def _strict(value: Any) -> Any:

@@ -5,50 +5,34 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import ignite.distributed as idist
 from ignite.handlers import Checkpoint
-from torch import distributed as dist
 
-from dusa_ignite.runs import folder as run_folder
-from dusa_ignite.runs.checkpoints import find_newest, load, saved
 from dusa_ignite.config import Config
-from dusa_ignite.errors import CheckpointError, StoppedEarly, UserError
-from dusa_ignite.runs.provenance import launch_id
+from dusa_ignite.distributed.rank_zero import on_rank_zero
+from dusa_ignite.errors import CheckpointError, ConfigError
+from dusa_ignite.handlers.atomic_saver import saved
+from dusa_ignite.results import files
 from dusa_ignite.results.rows import write_json
+from dusa_ignite.runs import folder as run_folder
+from dusa_ignite.runs.checkpoints import find_newest, load
 from dusa_ignite.runs.lock import RunLock
+from dusa_ignite.runs.provenance import launch_id
+from dusa_ignite.utils.format import FORMAT_VERSION, why_not
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+State = dict[str, Any]
 Start = Literal["new", "unfinished", "finished"]
 
 
-def on_rank_zero(function: Callable[[], T]) -> T:
-    """What the first process's call returns or raises, in all processes; the others do not call it."""
-    if idist.get_world_size() == 1:
-        return function()
-    outcome: list[Any] = [None, None]
-    mine: BaseException | None = None
-    if idist.get_rank() == 0:
-        try:
-            outcome[0] = function()
-        except BaseException as error:  # whatever it is, the others must not wait for it
-            mine = error
-            known = isinstance(error, UserError | StoppedEarly)
-            outcome[1] = error if known else RuntimeError(f"the first process failed: {error!r}")
-    dist.broadcast_object_list(outcome, src=0, device=idist.device())
-    if outcome[1] is not None:
-        raise mine or outcome[1]
-    return outcome[0]
-
-
 @contextmanager
-def taken(folder: Path, config: Config, *, overwrite: bool) -> Iterator[Start]:
+def claim(folder: Path, config: Config, *, overwrite: bool) -> Iterator[Start]:
     """Keep the folder to this run as long as the context lasts; it says how the run is to start.
 
     Raises:
@@ -85,8 +69,21 @@ def start_mode(folder: Path, config: Config, *, overwrite: bool) -> Start:
     if run_folder.is_worthless(folder):
         run_folder.check_free(folder, overwrite=True)
         return "new"
+    check_format(folder)
     run_folder.check_same_config(folder, config)
     return "finished" if run_folder.is_finished(folder) else "unfinished"
+
+
+def check_format(folder: Path) -> None:
+    """Raise if the run in the folder was written by a version of this package that wrote something else.
+
+    Raises:
+        ConfigError: it was; the message says so in a line.
+    """
+    if (folder / files.RUN).exists():
+        found = read_description(folder).get("format_version", 1)
+        if found != FORMAT_VERSION:
+            raise ConfigError(f"{folder}: {why_not(found)}")
 
 
 def restarted(folder: Path) -> bool:
@@ -113,9 +110,9 @@ def load_checkpoint(folder: Path, description: Mapping[str, Any]) -> dict[str, A
     found: list[dict[str, Any] | None] = []
 
     def find() -> Path | None:
-        if saved(folder / run_folder.CHECKPOINTS):
+        if saved(folder / files.CHECKPOINTS):
             check_same_origins(folder, description)
-        path, content = find_newest(folder / run_folder.CHECKPOINTS, set_aside=True)
+        path, content = find_newest(folder / files.CHECKPOINTS, set_aside=True)
         if path is None:
             logger.info("%s: holds no checkpoint; the run begins again", folder)
         found.append(content)
@@ -136,9 +133,13 @@ def check_same_origins(folder: Path, now: Mapping[str, Any]) -> None:
     before = read_description(folder)
     differing = [
         f"{meaning} of {name}"
-        for key, meaning in (("weights_sha256", "the weights"), ("data_fingerprints", "the data"))
-        for name in sorted(before.get(key, now[key]).keys() | now[key].keys())
-        if before.get(key, now[key]).get(name) != now[key].get(name)
+        for key, meaning in (
+            ("weights_sha256", "the weights"),
+            ("data_fingerprints", "the data"),
+            ("own_parts", "the file"),
+        )
+        for name in sorted(before.get(key, now.get(key, {})).keys() | now.get(key, {}).keys())
+        if before.get(key, now.get(key, {})).get(name) != now.get(key, {}).get(name)
     ]
     dtype = before.get("compute_dtype", now["compute_dtype"])
     if dtype != now["compute_dtype"]:
@@ -163,7 +164,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there is none, or it cannot be read.
     """
-    path = folder / run_folder.RUN
+    path = folder / files.RUN
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -181,10 +182,10 @@ def start_folder(folder: Path, config: Config, description: Mapping[str, Any], *
     try:
         if new:
             run_folder.create(folder, config)
-            write_json(folder / run_folder.RUN, description)
+            write_json(folder / files.RUN, description)
         else:
             before = read_description(folder)
-            write_json(folder / run_folder.RUN, {**before, "resumed": [*before.get("resumed", []), description]})
+            write_json(folder / files.RUN, {**before, "resumed": [*before.get("resumed", []), description]})
         run_folder.log_to(folder)
     except OSError as error:
         raise run_folder.unwritable(folder, error) from error

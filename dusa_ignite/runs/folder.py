@@ -11,22 +11,12 @@ from typing import Any
 from tqdm import tqdm
 
 from dusa_ignite.config import Config, load_config, to_yaml
-from dusa_ignite.utils.durable import write_text
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.results.files import CHECKPOINTS, CONFIG, EXPORTS, LOG, OUTPUTS, RESULTS, SUMMARY
+from dusa_ignite.utils.durable import write_text
 
-CONFIG, RESULTS, SUMMARY, RUN, LOG, UPDATES, PREDICTIONS = (
-    "config.yaml",
-    "results.csv",
-    "summary.json",  # written last: it marks a finished run
-    "run.json",
-    "log.txt",
-    "metrics.jsonl",
-    "predictions.csv",
-)
-STREAM_PLOT, TASKS_PLOT = "accuracy_stream.png", "accuracy_tasks.png"
-OUTPUTS = (CONFIG, RESULTS, SUMMARY, RUN, LOG, UPDATES, PREDICTIONS, STREAM_PLOT, TASKS_PLOT)
-CHECKPOINTS, EXPORTS = "checkpoints", "export"  # folders within
-FREE_TO_CHANGE = (  # on resuming: no effect on results, but for the last digits of sums taken in another order
+# When a run is resumed: no effect on results, but for the last digits of sums taken in another order
+FREE_TO_CHANGE = (
     "name",
     "output_dir",
     "resume",

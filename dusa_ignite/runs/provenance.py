@@ -12,44 +12,53 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from torch import nn
 
 from dusa_ignite.data.stream import Task
+from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.weights import weights_sha256
+from dusa_ignite.utils.format import FORMAT_VERSION
 
 PACKAGES = ("dusa_ignite", "torch", "torchvision", "pytorch-ignite", "timm", "diffusers", "numpy", "pillow", "pydantic")
 
 
 def describe_run(
     *,
-    models: Mapping[str, nn.Module],
+    classifier: Classifier,
+    guide: Guide | None,
     tasks: Sequence[Task],
     seed: int,
-    world_size: int,
     compute_dtype: torch.dtype,
-    device: torch.device,
+    own_parts: Mapping[str, str],
 ) -> dict[str, Any]:
     """Versions, git commit, hashes of weights and data, hardware, seed and command line, as plain JSON values.
 
     Args:
-        models: by name, with the weights that the run starts from; each gets a SHA-256 over its tensors.
+        classifier, guide: with the weights that the run starts from; each model gets a SHA-256 over its tensors.
         tasks: each gets its data set's fingerprint.
         seed: of the run.
-        world_size: number of processes.
         compute_dtype: what ``run.precision`` came to.
-        device: of the models.
+        own_parts: the SHA-256 of the file of every part of the user's own, by its reference.
     """
+    models: dict[str, nn.Module] = {"classifier": classifier}
+    if guide is not None:
+        models["transformer"] = guide.transformer
+        if guide.vae is not None:
+            models["vae"] = guide.vae
     return {
+        "format_version": FORMAT_VERSION,
         "command": sys.argv,
         "launch": launch_id(),
         "seed": seed,
-        "world_size": world_size,
+        "world_size": idist.get_world_size(),
         "compute_dtype": str(compute_dtype).removeprefix("torch."),
-        "device": device.type,
+        "device": idist.device().type,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "git_commit": git_commit(),
         "weights_sha256": {name: weights_sha256(model) for name, model in models.items()},
+        "own_parts": dict(own_parts),
         "data_fingerprints": {task.name: task.dataset.fingerprint() for task in tasks},
         "hardware": hardware(),
     }

@@ -1,7 +1,7 @@
 """Parts that a user brings along: ``path/to/file.py:Name`` or ``package.module:Name`` in the place of a name.
 
-The file's module is imported once per process, under a name made of its path, so that classes in it can be pickled to
-processes that are forked from this one.
+A file is imported once per process, whatever becomes of it later, as a module whose name is made of its path: so
+classes in it can be pickled to processes that are forked from this one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import inspect
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,14 +17,18 @@ from typing import Any
 
 from dusa_ignite.errors import ConfigError
 
+REFERENCE = re.compile(r"(.+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
+
+_sha256: dict[str, str] = {}  # of the files of modules as they were when they were imported, by the module's name
+
 
 def is_reference(name: Any) -> bool:
     """Whether a name in a config stands for a part of the user's own."""
-    return isinstance(name, str) and ":" in name and not name.startswith("hub:")
+    return isinstance(name, str) and REFERENCE.fullmatch(name) is not None
 
 
 def load_part(reference: str, *, key: str) -> Any:
-    """The class or function that a reference stands for.
+    """The class, function or constant that a reference stands for.
 
     Args:
         reference: ``path/to/file.py:Name``, the path relative to the working directory, or ``package.module:Name``.
@@ -34,37 +38,45 @@ def load_part(reference: str, *, key: str) -> Any:
         ConfigError: there is no such file, module or name, or importing it fails.
     """
     source, _, name = reference.rpartition(":")
-    try:
-        module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{key}: {reference}: there is no file {Path(source).absolute()}") from error
-    except Exception as error:  # a user's file may raise anything
-        raise ConfigError(
-            f"{key}: {reference}: {source} cannot be imported ({type(error).__name__}: {error}); mend it, or write "
-            "path/to/file.py:Name or package.module:Name"
-        ) from error
+    module = _module(source, reference, key)
     if not hasattr(module, name):
         raise ConfigError(f"{key}: {reference}: {source} has no {name}")
     return getattr(module, name)
 
 
-def reference_to(part: Any) -> str:
-    """A reference that another process can load a class or function from."""
-    return f"{inspect.getfile(part)}:{part.__qualname__}"
-
-
 def part_sha256(reference: str, *, key: str) -> str:
-    """The SHA-256 of the file that a part comes from."""
-    return hashlib.sha256(Path(inspect.getfile(load_part(reference, key=key))).read_bytes()).hexdigest()
+    """The SHA-256 of the file that a reference names, as it was when it was imported.
+
+    Raises:
+        ConfigError: there is no such file or module, or importing it fails.
+    """
+    module = _module(reference.rpartition(":")[0], reference, key)
+    if module.__name__ not in _sha256:
+        _sha256[module.__name__] = hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
+    return _sha256[module.__name__]
+
+
+def _module(source: str, reference: str, key: str) -> ModuleType:
+    if source.endswith(".py") and not Path(source).expanduser().is_file():
+        raise ConfigError(f"{key}: {reference}: there is no file {Path(source).expanduser().absolute()}")
+    try:
+        return _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
+    except Exception as error:  # a user's file may raise anything
+        reason = " ".join([f"{type(error).__name__}:", *str(error).split()])
+        raise ConfigError(
+            f"{key}: {reference}: {source} cannot be imported ({reason}); mend it, or write path/to/file.py:Name or "
+            "package.module:Name"
+        ) from error
 
 
 def _import_file(path: Path) -> ModuleType:
-    path = path.expanduser().resolve(strict=True)
+    path = path.expanduser().resolve()
     name = f"own_part_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         assert spec.loader is not None
+        _sha256[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:

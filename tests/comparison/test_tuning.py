@@ -77,7 +77,7 @@ def test_wrong_grids(text: str) -> None:
 
 
 def test_wrong_options(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"optimizer\.lr: -1 is not allowed"):
+    with pytest.raises(ConfigError, match=r"optimizer\.lr: -1 should be greater than or equal to 0"):
         plan(tmp_path, grid="optimizer.lr=1,-1")
     with pytest.raises(ConfigError, match=r"--set sar:optimizer\.lr=1: 'sar' is not among the methods; allowed: tent"):
         plan(tmp_path, own_overrides=["sar:optimizer.lr=1"])

@@ -10,6 +10,9 @@ from support.configs import MINIMAL, NAMES, errors_of
 from dusa_ignite import Config, load_config
 from dusa_ignite.errors import ConfigError
 
+DATA_SETS = "imagenet_c | image_folder | digits, or path/to/file.py:Name"
+INTEGER = "is text and should be a valid integer (of everything random, 0 .. 2^32 - 1)"
+
 
 @pytest.fixture
 def minimal(tmp_path: Path) -> Path:
@@ -30,12 +33,12 @@ def minimal(tmp_path: Path) -> Path:
         ("method.loss.cos_weight=1", "method.loss.cos_weight: unknown key; did you mean method.loss.cosine_weight?"),
         ("time.t_min=0.1", "time.t_min: unknown key here; it belongs to time.name=uniform"),
         ("optimizer.momentum=0.9", "optimizer.momentum: unknown key here; it belongs to optimizer.name=sgd"),
-        ("data.name=imagenetc", "data.name: 'imagenetc' is not allowed; allowed: imagenet_c | image_folder | digits"),
-        ("data={root: /x}", "data.name: missing; allowed: imagenet_c | image_folder | digits"),
-        (
-            "data.name=image_folder",
-            "data.root: missing; allowed: text (folder of <task>/<class>/* or <class>/*)",
-        ),
+        ("data.name=imagenetc", f"data.name: 'imagenetc' is not allowed; allowed: {DATA_SETS}"),
+        ("data={root: /x}", f"data.name: missing; allowed: {DATA_SETS}"),
+        ("data.name=my_data.py", f"data.name: 'my_data.py' is not allowed; allowed: {DATA_SETS}"),
+        ("data.name=image_folder", "data.root: missing (folder of <task>/<class>/* or <class>/*)"),
+        ("classifier.nmae=x", "classifier.nmae: unknown key; did you mean classifier.name?"),
+        ("vae.x=1", "vae.x: unknown key; vae has pretrained, scaling_factor"),
         ("transformer=null", "transformer: missing, but method.name=dusa needs one"),
     ],
 )
@@ -56,12 +59,13 @@ def test_all_errors_of_a_file_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(path, ["optimizer.lr=abc"])
     assert str(caught.value).splitlines() == [
-        f"{path}: name: missing; allowed: {NAMES}",
-        f"{path}: seed: 'x' is not an integer; allowed: an integer >= 0 and < 4294967296",
-        f"{path}: data.severities: [6] is not allowed; allowed: a non-empty list, each an integer >= 1 and <= 5",
+        f"{path}: name: missing {NAMES}",
+        f"{path}: seed: 'x' {INTEGER}",
+        f"{path}: data.severities: 6 should be less than or equal to 5 (list out of 1 (weak) .. 5 (strong))",
         f"{path}: data.bach_size: unknown key; did you mean data.batch_size?",
-        "override optimizer.lr=abc: optimizer.lr: 'abc' is not a number; allowed: a number >= 0",
-        f"{path}: norm_ema.decay: 1 is not allowed; allowed: a number >= 0 and < 1",
+        "override optimizer.lr=abc: optimizer.lr: 'abc' is text and should be a valid number "
+        "(the classifier's learning rate, >= 0)",
+        f"{path}: norm_ema.decay: 1 should be less than 1 (per update, in [0, 1))",
         f"{path}: onn: unknown key; the config has {', '.join(Config.model_fields)}",
         f"{path}: method.num_top: num_top 4 + num_random 2 is more than there are classes; "
         "allowed: together <= classifier.num_classes = 5",
@@ -76,8 +80,9 @@ def test_a_wrong_section_hides_no_other_problem(minimal: Path) -> None:
     assert str(caught.value).splitlines() == [
         "override 'bad1': write section.key=value, such as optimizer.lr=1e-4",
         "override 'a..b=1': write section.key=value, such as optimizer.lr=1e-4",
-        "override seed=x: seed: 'x' is not an integer; allowed: an integer >= 0 and < 4294967296",
-        "override method.num_top=0: method.num_top: 0 is not allowed; allowed: an integer >= 1",
+        f"override seed=x: seed: 'x' {INTEGER}",
+        "override method.num_top=0: method.num_top: 0 should be greater than or equal to 1 (most likely classes asked "
+        "about, >= 1)",
         f"override foo.bar=1: foo: unknown key; the config has {', '.join(Config.model_fields)}",
         "override classifier.num_classes=11: transformer.num_classes: 1000 is not allowed; "
         "allowed: classifier.num_classes = 11",
@@ -85,22 +90,22 @@ def test_a_wrong_section_hides_no_other_problem(minimal: Path) -> None:
 
 
 def test_what_stands_in_a_sections_place_is_blamed(minimal: Path) -> None:
-    names = "allowed: a mapping with name imagenet_c | image_folder | digits"
+    names = "(name: imagenet_c | image_folder | digits)"
     for overrides in (["data=3", "data.limit=64"], ["data.limit=64", "data=3"]):
         with pytest.raises(ConfigError) as caught:
             load_config(minimal, overrides)
-        assert str(caught.value) == f"override data=3: data: 3 is not a mapping; {names}"
+        assert str(caught.value) == f"override data=3: data: 3 should be a mapping {names}"
     minimal.write_text(MINIMAL.replace("{name: imagenet_c, root: /data}", "3"))
     with pytest.raises(ConfigError) as caught:
         load_config(minimal, ["data.limit=64"])
-    assert str(caught.value) == f"{minimal}: data: 3 is not a mapping; {names}"
+    assert str(caught.value) == f"{minimal}: data: 3 should be a mapping {names}"
 
 
 @pytest.mark.parametrize("override", ["method.name=[1]", "method={name: {a: 1}}", "method=[]"])
 def test_a_methods_name_may_be_anything(minimal: Path, override: str) -> None:
     (line,) = errors_of(minimal, override)
     assert line.startswith("method")
-    assert "allowed: " in line
+    assert "dusa | dusa_u | " in line
 
 
 # Agreement between keys and sections
@@ -181,9 +186,9 @@ def test_source_ignores_the_guide(minimal: Path) -> None:
         ("a: 1\nb: [1\nc: 2\n", "line 3: expected ',' or ']', but got ':'"),
         ("a: 1\nb: {c: 1,\n    c: 2}\n", "line 3: key 'c' given twice, first in line 2"),
         ("a: 1\n\na: 2\n", "line 3: key 'a' given twice, first in line 1"),
-        ("a: 1\non: 2\n", "line 2: key 'on' is not text (quote it)"),
+        ("a: 1\n2: 2\n", "line 2: key '2' is not text (quote it)"),
+        ("a: 1\ntrue: 2\n", "line 2: key 'true' is not text (quote it)"),
         ("a: {[1]: 2}\n", "line 1: a key is not text"),
-        ("a: 2024-13-45\n", "not valid YAML (month must be in 1..12)"),
         ("a: !!python/name:os.system x\n", "line 1: could not determine a constructor for the tag "
          "'tag:yaml.org,2002:python/name:os.system'"),
     ],

@@ -92,7 +92,8 @@ def test_where_a_wrong_value_comes_from(minimal: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(minimal, ["data.name=image_folder", "seed=x"])
     assert str(caught.value).splitlines() == [
-        "override seed=x: seed: 'x' is not an integer; allowed: an integer >= 0 and < 4294967296",
-        f"{minimal}: data.batch_size: 'x' is not an integer; allowed: an integer >= 1",
-        "override data.name=image_folder: data.root: missing; allowed: text (folder of <task>/<class>/* or <class>/*)",
+        "override seed=x: seed: 'x' is text and should be a valid integer (of everything random, 0 .. 2^32 - 1)",
+        f"{minimal}: data.batch_size: 'x' is text and should be a valid integer (images per update, over all "
+        "processes, >= 1)",
+        "override data.name=image_folder: data.root: missing (folder of <task>/<class>/* or <class>/*)",
     ]

@@ -11,6 +11,17 @@ from support.configs import MINIMAL, NAMES, errors_of
 from dusa_ignite import load_config
 from dusa_ignite.errors import ConfigError
 
+# What the keys' descriptions say
+LR = "(the classifier's learning rate, >= 0)"
+BETAS = "(decay of the two moments, each in [0, 1))"
+BATCH = "(images per update, over all processes, >= 1)"
+SEED = "(of everything random, 0 .. 2^32 - 1)"
+SEVERITIES = "(list out of 1 (weak) .. 5 (strong))"
+SETTINGS = (
+    "'fully', 'continual', 'gradual', 'mixed', 'correlated' or 'episodic' (how tasks are arranged and when the model "
+    "is reset)"
+)
+
 
 @pytest.fixture
 def minimal(tmp_path: Path) -> Path:
@@ -32,55 +43,69 @@ def test_integer_for_a_number(minimal: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("optimizer.lr=abc", "optimizer.lr: 'abc' is not a number; allowed: a number >= 0"),
-        ("optimizer.lr='5'", "optimizer.lr: '5' is not a number; allowed: a number >= 0"),
-        ("optimizer.lr=-1e-5", "optimizer.lr: '-1e-5' is not allowed; allowed: a number >= 0"),
-        ("optimizer.lr=.nan", "optimizer.lr: nan is not a finite number; allowed: a number >= 0"),
-        ("optimizer.lr=1e999", "optimizer.lr: '1e999' is not a finite number; allowed: a number >= 0"),
-        ("optimizer.lr=true", "optimizer.lr: true is not a number; allowed: a number >= 0"),
+        ("optimizer.lr=abc", f"optimizer.lr: 'abc' is text and should be a valid number {LR}"),
+        ("optimizer.lr='5'", f"optimizer.lr: '5' is text and should be a valid number {LR}"),
+        ("optimizer.lr=-1e-5", f"optimizer.lr: -1e-05 should be greater than or equal to 0 {LR}"),
+        ("optimizer.lr=.nan", f"optimizer.lr: nan should be a finite number {LR}"),
+        ("optimizer.lr=1e999", f"optimizer.lr: inf should be a finite number {LR}"),
+        ("optimizer.lr=true", f"optimizer.lr: true should be a valid number {LR}"),
         (
             "optimizer.transformer_lr=x",
-            "optimizer.transformer_lr: 'x' is not a number; allowed: a number >= 0, or null",
+            "optimizer.transformer_lr: 'x' is text and should be a valid number (the transformer's, >= 0; null = lr)",
         ),
+        ("optimizer.betas=[0.9]", f"optimizer.betas: [0.9] has no item 2 {BETAS}"),
+        ("optimizer.betas=[0.9, 1]", f"optimizer.betas: 1 should be less than 1 {BETAS}"),
         (
-            "optimizer.betas=[0.9]",
-            "optimizer.betas: [0.9] is not allowed; allowed: a list of 2, each a number >= 0 and < 1",
+            "optimizer.betas=[0.9, 0.9, 0.9]",
+            f"optimizer.betas: [0.9, 0.9, 0.9] should have at most 2 items after validation, not 3 {BETAS}",
         ),
-        ("data.batch_size='5'", "data.batch_size: '5' is not an integer; allowed: an integer >= 1"),
-        ("data.batch_size=5.0", "data.batch_size: 5.0 is not an integer; allowed: an integer >= 1"),
-        ("data.batch_size=true", "data.batch_size: true is not an integer; allowed: an integer >= 1"),
-        ("data.batch_size=0", "data.batch_size: 0 is not allowed; allowed: an integer >= 1"),
-        ("data.batch_size=null", "data.batch_size: null is not allowed; allowed: an integer >= 1"),
-        ("data.limit=0", "data.limit: 0 is not allowed; allowed: an integer >= 1, or null"),
-        ("data.shuffle=1", "data.shuffle: 1 is neither true nor false; allowed: true | false"),
+        ("data.batch_size='5'", f"data.batch_size: '5' is text and should be a valid integer {BATCH}"),
+        ("data.batch_size=5.0", f"data.batch_size: 5.0 should be a valid integer {BATCH}"),
+        ("data.batch_size=true", f"data.batch_size: true should be a valid integer {BATCH}"),
+        ("data.batch_size=0", f"data.batch_size: 0 should be greater than or equal to 1 {BATCH}"),
+        ("data.batch_size=null", f"data.batch_size: null should be a valid integer {BATCH}"),
         (
-            "data.severities=5",
-            "data.severities: 5 is not a list; allowed: a non-empty list, each an integer >= 1 and <= 5",
+            "data.limit=0",
+            "data.limit: 0 should be greater than or equal to 1 (images per task, >= 1, a random subset; null = all)",
         ),
+        ("data.shuffle=1", "data.shuffle: 1 should be true or false (whether a task's images come in random order)"),
+        (
+            "data.shuffle=yes",
+            "data.shuffle: 'yes' is text and should be true or false (whether a task's images come in random order)",
+        ),
+        ("data.severities=5", f"data.severities: 5 should be a list {SEVERITIES}"),
+        ("data.severities=[]", f"data.severities: [] should have at least 1 item after validation, not 0 {SEVERITIES}"),
+        ("data.severities=[6]", f"data.severities: 6 should be less than or equal to 5 {SEVERITIES}"),
         ("data.severities=[5,5]", "data.severities: 5 listed more than once"),
-        ("data.on_error=ignore", "data.on_error: 'ignore' is not allowed; allowed: raise | skip"),
+        ("data.on_error=ignore", "data.on_error: 'ignore' should be 'raise' or 'skip' (what an unreadable image does)"),
+        ("setting=sometimes", f"setting: 'sometimes' should be {SETTINGS}"),
+        ("setting=off", f"setting: 'off' should be {SETTINGS}"),
+        ("seed=-1", f"seed: -1 should be greater than or equal to 0 {SEED}"),
+        ("seed=4294967296", f"seed: 4294967296 should be less than 4294967296 {SEED}"),
+        ("seed=1_000", f"seed: '1_000' is text and should be a valid integer {SEED}"),
+        ("data=5", "data: 5 should be a mapping (name: imagenet_c | image_folder | digits)"),
+        ("norm_ema=true", "norm_ema: true should be a mapping (decay, evaluate), or null"),
+        ("time.t=1.5", "time.t: 1.5 should be less than or equal to 1 (time, 0 (data) .. 1 (noise))"),
+        ("method.loss.p=-1", "method.loss.p: -1 should be greater than or equal to 0 (power of norm_l2, >= 0)"),
+        ("name=../x", rf"name: '../x' should match pattern '^\w[\w .+=-]*$' {NAMES}"),
+        ("name=a/b", rf"name: 'a/b' should match pattern '^\w[\w .+=-]*$' {NAMES}"),
         (
-            "setting=sometimes",
-            "setting: 'sometimes' is not allowed; allowed: fully | continual | gradual | mixed | correlated | episodic",
+            "name=5",
+            f"""name: 5 should be a valid string: quote it, on the command line name='"5"' {NAMES}""",
         ),
-        ("seed=-1", "seed: -1 is not allowed; allowed: an integer >= 0 and < 4294967296"),
-        ("data=5", "data: 5 is not a mapping; allowed: a mapping with name imagenet_c | image_folder | digits"),
         (
-            "norm_ema=true",
-            "norm_ema: true is not a mapping; allowed: a mapping with keys decay, evaluate, or null",
+            "tracking.clearml={tags: [010]}",
+            "tracking.clearml.tags: 10 should be a valid string: quote it (to find it by)",
         ),
-        ("time.t=1.5", "time.t: 1.5 is not allowed; allowed: a number >= 0 and <= 1"),
-        ("method.loss.p=-1", "method.loss.p: -1 is not allowed; allowed: a number >= 0"),
-        ("name=../x", f"name: '../x' is not allowed; allowed: {NAMES}"),
-        ("name=a/b", f"name: 'a/b' is not allowed; allowed: {NAMES}"),
-        ("name=5", f"""name: 5 is not text (quote it, on the command line name='"5"'); allowed: {NAMES}"""),
-        (
-            "name=2026-11-25",
-            f"""name: 2026-11-25 is not text (quote it, on the command line name='"2026-11-25"'); allowed: {NAMES}""",
-        ),
+        ("name=[a]", f"name: ['a'] should be a valid string {NAMES}"),
+        ("output_dir=''", "output_dir: '' should have at least 1 character (folder of all runs' outputs)"),
         (
             "transformer.hidden_size=10",
-            "transformer.hidden_size: 10 is not allowed; allowed: an integer >= 4 and a multiple of 4, or null",
+            "transformer.hidden_size: 10 should be a multiple of 4 (>= 4, by 4; null = the variant's)",
+        ),
+        (
+            "transformer.family=dti",
+            "transformer.family: 'dti' is not allowed; allowed: repa | sit | dit, or path/to/file.py:NAME",
         ),
     ],
 )
@@ -116,5 +141,5 @@ def test_class_names(minimal: Path) -> None:
         ConfigError, match=r"data.classes: \[\] is not allowed; allowed: a file, a list of names, or null"
     ):
         classes("[]")
-    with pytest.raises(ConfigError, match=r"data.classes: \[1, 2\] is not allowed; allowed: text \| a list, each text"):
+    with pytest.raises(ConfigError, match=r"data.classes: 1 is not text; allowed: a file, a list of names, or null; quote"):
         classes("[1, 2]")

@@ -5,12 +5,14 @@ import sys
 
 import pytest
 import torch
+from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 from dusa_ignite.data import digits
-from dusa_ignite.data.corruption_names import DIGITS_CORRUPTIONS
-from dusa_ignite.data.digits import CLASSES, CorruptedDigits, clean_half, digits_tasks, task_half, validation_mask
-from dusa_ignite.errors import ConfigError, DataError
+from dusa_ignite.data.clean import clean_images
+from dusa_ignite.data.corruptions import CORRUPTIONS
+from dusa_ignite.data.digits import CLASSES, CorruptedDigits, Digits, clean_half, task_half, validation_mask
+from dusa_ignite.errors import DataError
 from dusa_ignite.models import build_classifier, load_transformer
 from dusa_ignite.models.guides.paths import linear
 from dusa_ignite.models.views import guide_view
@@ -59,7 +61,7 @@ def test_validation_part() -> None:
 
 
 def test_tasks_in_order() -> None:
-    tasks = digits_tasks(corruptions=["fog", "contrast"], severities=[5, 1])
+    tasks = Digits(corruptions=("fog", "contrast"), severities=(5, 1)).tasks()
     assert [task.name for task in tasks] == ["fog/5", "fog/1", "contrast/5", "contrast/1"]
     assert tasks[0].classes == CLASSES == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
     assert len(tasks[0].dataset) == 898
@@ -73,8 +75,8 @@ def test_tasks_in_order() -> None:
 @pytest.mark.parametrize("word", ["benchmark", "all"])
 def test_both_words_mean_all_eight(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digits, "CorruptedDigits", lambda corruption, severity: None)
-    names = [task.name for task in digits_tasks(corruptions=word, severities=[3])]
-    assert names == [f"{corruption}/3" for corruption in DIGITS_CORRUPTIONS]
+    names = [task.name for task in Digits(corruptions=word, severities=(3,)).tasks()]
+    assert names == [f"{corruption}/3" for corruption in CORRUPTIONS]
     assert len(names) == 8
 
 
@@ -91,10 +93,17 @@ def test_corrupted_images_are_fixed_and_pickle() -> None:
 
 
 def test_wrong_names_and_severities() -> None:
-    with pytest.raises(ConfigError, match=r"no corruption 'snow'; choose from gaussian_noise, .*, pixelate"):
-        digits_tasks(corruptions=["snow"], severities=[5])
-    with pytest.raises(ConfigError, match="no severity 6; choose from 1, 2, 3, 4, 5"):
-        digits_tasks(corruptions="all", severities=[6])
+    with pytest.raises(ValidationError, match=r"'snow' is no corruption, did you mean .*; allowed: .*, pixelate"):
+        Digits(corruptions=("snow",))
+    with pytest.raises(ValidationError, match=r"(?s)severities.*less than or equal to 5"):
+        Digits(severities=(6,))
+
+
+def test_the_clean_images_of_the_word_embedded() -> None:
+    images = clean_images("embedded", key="method.fisher_root")
+    assert len(images) == 899
+    assert torch.equal(images[898][0], clean_half()[0][898])
+    assert [images[0][1], images[898][1], type(images[0][1])] == [0, 9, int]
 
 
 def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:

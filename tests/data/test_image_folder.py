@@ -1,11 +1,15 @@
 """Image folders: three layouts, the order of the classes, and what each wrong folder is told."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
-from dusa_ignite.data.image_folder import image_folder_tasks
+from dusa_ignite.data.clean import clean_images
+from dusa_ignite.data.image_folder import ImageFolder, image_folder_tasks
+from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 
 LAYOUTS = "<task>/<class>/<image>, or <class>/<image> for a single task"
@@ -16,9 +20,13 @@ def add_image(root: Path, path: str, size: tuple[int, int] = (4, 4), colour: tup
     Image.new("RGB", size, colour).save(root / path, format="PNG")
 
 
-def message(root: Path, classes: object = None) -> str:
+def tasks_of(root: Path, classes: Any = None) -> list[Task]:
+    return ImageFolder(root=str(root), classes=classes).tasks()
+
+
+def message(root: Path, classes: Any = None) -> str:
     with pytest.raises(DataError) as caught:
-        image_folder_tasks(root, classes=classes)  # type: ignore[arg-type]
+        tasks_of(root, classes)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -34,7 +42,7 @@ def test_a_task_per_folder(tmp_path: Path) -> None:
     add_image(tmp_path, "day/emu/1.png")
     (tmp_path / ".cache").mkdir()
     (tmp_path / "night/cat/._1.jpeg").write_bytes(b"resource fork")
-    day, night = image_folder_tasks(tmp_path)
+    day, night = tasks_of(tmp_path)
     assert (day.name, night.name) == ("day", "night")
     assert day.classes == night.classes == ("cat", "dog", "emu")  # of all tasks together
     assert (day.dataset.files, labels(day)) == (["emu/1.png"], [2])
@@ -58,7 +66,7 @@ def test_a_single_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_labels(tmp_path: Path) -> None:
     add_image(tmp_path, "photos/b.png")
     add_image(tmp_path, "photos/a.png")
-    (task,) = image_folder_tasks(tmp_path / "photos", classes=["dog", "cat"])
+    (task,) = tasks_of(tmp_path / "photos", ["dog", "cat"])
     assert (task.name, task.classes) == ("photos", ("dog", "cat"))
     assert (task.dataset.files, labels(task)) == (["a.png", "b.png"], [-1, -1])
     assert message(tmp_path / "photos") == (
@@ -73,8 +81,8 @@ def test_classes_from_a_list_or_a_file(tmp_path: Path, content: bytes) -> None:
     add_image(tmp_path, "photos/cat/1.png")
     names = tmp_path / "classes.txt"
     names.write_bytes(content)
-    for classes in (["dog", "emu", "cat"], names, str(names)):
-        (task,) = image_folder_tasks(tmp_path / "photos", classes=classes)
+    for classes in (["dog", "emu", "cat"], str(names)):
+        (task,) = tasks_of(tmp_path / "photos", classes)
         assert task.classes == ("dog", "emu", "cat")  # no folder of emus: fine
         assert (task.dataset.files, labels(task)) == (["cat/1.png", "dog/1.png"], [2, 0])
 
@@ -82,7 +90,7 @@ def test_classes_from_a_list_or_a_file(tmp_path: Path, content: bytes) -> None:
 def test_the_order_of_classes_changes_the_fingerprint(tmp_path: Path) -> None:
     add_image(tmp_path, "cat/1.png")
     add_image(tmp_path, "dog/1.png")
-    first, second = (image_folder_tasks(tmp_path, classes=names)[0] for names in (["cat", "dog"], ["dog", "cat"]))
+    first, second = (tasks_of(tmp_path, names)[0] for names in (["cat", "dog"], ["dog", "cat"]))
     assert first.dataset.fingerprint() != second.dataset.fingerprint()
 
 
@@ -143,25 +151,47 @@ def test_too_deep(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("classes", "expected"),
     [
-        ([], "data.classes: names no class"),
-        (["cat", "dog", "cat"], "data.classes: 'cat' is named twice, as number 1 and 3"),
-        (["cat", ""], "data.classes: name 2 is empty, but every position is a label"),
+        ([], "[] is not allowed; allowed: a file, a list of names, or null"),
+        (5, "5 is not allowed; allowed: a file, a list of names, or null"),
+        ([1, 2], "1 is not text; allowed: a file, a list of names, or null; quote names that are numbers"),
+        (["cat", "dog", "cat"], "'cat' is named twice, as number 1 and 3"),
+        (["cat", ""], "name 2 is empty, but every position is a label"),
     ],
 )
-def test_wrong_lists(tmp_path: Path, classes: list[str], expected: str) -> None:
-    assert message(tmp_path, classes) == expected
+def test_wrong_lists(classes: Any, expected: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ImageFolder(root="/x", classes=classes)
+    (problem,) = caught.value.errors()
+    assert problem["loc"] == ("classes",)
+    assert problem["msg"] == f"Value error, {expected}"
 
 
 def test_wrong_files(tmp_path: Path) -> None:
     names = tmp_path / "classes.txt"
-    assert message(tmp_path, names) == (
+    assert message(tmp_path, str(names)) == (
         f"{names}: no such file; data.classes must be a list, or a file with a name per line"
     )
     names.write_text("\n\n")
-    assert message(tmp_path, names) == f"{names}: names no class"
+    assert message(tmp_path, str(names)) == f"{names}: names no class"
     names.write_text("cat\n\ndog\n")
-    assert message(tmp_path, names) == f"{names}: name 2 is empty, but every position is a label"
+    assert message(tmp_path, str(names)) == f"{names}: name 2 is empty, but every position is a label"
     names.write_text("cat\ncat\n")
-    assert message(tmp_path, names) == f"{names}: 'cat' is named twice, as number 1 and 2"
+    assert message(tmp_path, str(names)) == f"{names}: 'cat' is named twice, as number 1 and 2"
     names.write_bytes(b"caf\xe9\n")
-    assert message(tmp_path, names).startswith(f"{names}: cannot read the class names (")
+    assert message(tmp_path, str(names)).startswith(f"{names}: cannot read the class names (")
+
+
+def test_clean_images_are_the_first_tasks(tmp_path: Path) -> None:
+    add_image(tmp_path, "day/cat/1.png", size=(5, 3), colour=(7, 8, 9))
+    add_image(tmp_path, "night/dog/1.png")
+    images = clean_images(str(tmp_path), key="method.fisher_root")
+    assert len(images) == 1
+    assert (tuple(images[0][0].shape), images[0][0][:, 0, 0].tolist(), images[0][1]) == ((3, 3, 5), [7, 8, 9], 0)
+
+
+def test_errors_of_clean_images_name_the_option(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone: no such folder; method.fisher_root must name a folder that holds"):
+        clean_images(str(tmp_path / "gone"), key="method.fisher_root")
+    add_image(tmp_path, "fog/5/cat/1.png")
+    with pytest.raises(DataError, match=r"lies too deep; method.fisher_root must hold"):
+        clean_images(str(tmp_path), key="method.fisher_root")

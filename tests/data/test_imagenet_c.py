@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
-from dusa_ignite.data.imagenet_c import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS, imagenet_c_tasks, imagenet_wnids
-from dusa_ignite.errors import ConfigError, DataError
+from dusa_ignite.data.imagenet_c import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS, ImageNetC, imagenet_wnids
+from dusa_ignite.data.task import Task
+from dusa_ignite.errors import DataError
 
 
 def add_image(root: Path, path: str, colour: tuple[int, int, int] = (0, 0, 0)) -> None:
@@ -16,9 +20,13 @@ def add_image(root: Path, path: str, colour: tuple[int, int, int] = (0, 0, 0)) -
     Image.new("RGB", (4, 4), colour).save(root / path, format="PNG")
 
 
-def message(root: Path, corruptions: object = ("fog",), severities: object = (5,)) -> str:
-    with pytest.raises((DataError, ConfigError)) as caught:
-        imagenet_c_tasks(root, corruptions=corruptions, severities=severities)  # type: ignore[arg-type]
+def tasks_of(root: Path, *, corruptions: Any = ("fog",), severities: Sequence[int] = (5,)) -> list[Task]:
+    return ImageNetC(root=str(root), corruptions=corruptions, severities=severities).tasks()
+
+
+def message(root: Path, corruptions: Sequence[str] = ("fog",)) -> str:
+    with pytest.raises(DataError) as caught:
+        tasks_of(root, corruptions=corruptions)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -50,8 +58,8 @@ def test_corruption_names() -> None:
     }
 
 
-def test_corruption_names_do_not_load_torch() -> None:
-    code = "import sys, dusa_ignite.data.corruption_names; sys.exit('torch' in sys.modules)"
+def test_data_sets_are_known_without_loading_timm_or_scikit_learn() -> None:
+    code = "import sys, dusa_ignite.data; sys.exit(bool({'timm', 'sklearn'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -62,7 +70,7 @@ def test_labels_are_positions_among_all_classes(tmp_path: Path) -> None:
     add_image(tmp_path, "fog/5/n01440764/z.jpg")
     (tmp_path / "fog/5/n02123045/._a.JPEG").write_bytes(b"resource fork")
     (tmp_path / "fog/5/README.txt").touch()
-    (task,) = imagenet_c_tasks(tmp_path, corruptions=["fog"], severities=[5])
+    (task,) = tasks_of(tmp_path, corruptions=["fog"], severities=[5])
     assert task.name == "fog/5"
     assert task.classes == imagenet_wnids()
     assert task.dataset.files == [
@@ -80,7 +88,7 @@ def test_tasks_in_the_order_listed_and_no_more_than_those(tmp_path: Path) -> Non
     for task in ["snow/3", "snow/5", "fog/3", "fog/5", "fog/1"]:
         add_image(tmp_path, f"{task}/n01440764/a.JPEG")
     add_image(tmp_path, "not_a_corruption/7/whatever/a.JPEG")
-    tasks = imagenet_c_tasks(tmp_path, corruptions=["snow", "fog"], severities=[5, 3])
+    tasks = tasks_of(tmp_path, corruptions=["snow", "fog"], severities=[5, 3])
     assert [task.name for task in tasks] == ["snow/5", "snow/3", "fog/5", "fog/3"]
 
 
@@ -88,7 +96,7 @@ def test_tasks_in_the_order_listed_and_no_more_than_those(tmp_path: Path) -> Non
 def test_words_for_lists(tmp_path: Path, word: str, count: int) -> None:
     for corruption in ALL_CORRUPTIONS:
         add_image(tmp_path, f"{corruption}/5/n01440764/a.JPEG")
-    tasks = imagenet_c_tasks(tmp_path, corruptions=word, severities=[5])
+    tasks = tasks_of(tmp_path, corruptions=word, severities=[5])
     assert [task.name for task in tasks] == [f"{corruption}/5" for corruption in ALL_CORRUPTIONS[:count]]
 
 
@@ -96,7 +104,7 @@ def test_fingerprints_tell_tasks_apart(tmp_path: Path) -> None:
     add_image(tmp_path, "fog/5/n01440764/a.JPEG")
     add_image(tmp_path, "fog/4/n01440764/a.JPEG")
     add_image(tmp_path, "fog/3/n01440764/b.JPEG")
-    five, four, three = imagenet_c_tasks(tmp_path, corruptions=["fog"], severities=[5, 4, 3])
+    five, four, three = tasks_of(tmp_path, corruptions=["fog"], severities=[5, 4, 3])
     assert five.dataset.fingerprint() == four.dataset.fingerprint()  # the same names and sizes
     assert five.dataset.fingerprint() != three.dataset.fingerprint()
 
@@ -210,17 +218,26 @@ def test_images_at_the_wrong_level(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("corruptions", "severities", "expected"),
+    ("options", "expected"),
     [
-        (["fogg"], [5], "data.corruptions: ImageNet-C has no 'fogg'; did you mean 'fog'?"),
-        (["fog", "fog"], [5], "data.corruptions: 'fog' is listed twice"),
-        ([], [5], "data.corruptions: the list is empty; name at least one, or 'benchmark', or 'all'"),
-        ("fog", [5], "data.corruptions: 'fog' is neither 'benchmark' nor 'all' nor a list of names"),
-        (["fog"], [6], "data.severities: 6 is not one of 1, 2, 3, 4, 5"),
-        (["fog"], ["5"], "data.severities: '5' is not one of 1, 2, 3, 4, 5"),
-        (["fog"], [5, 5], "data.severities: 5 is listed twice"),
-        (["fog"], [], "data.severities: the list is empty; name at least one of 1 to 5"),
+        (
+            {"corruptions": ["fogg"]},
+            "'fogg' is no corruption, did you mean fog?; allowed: benchmark | all | a list out of",
+        ),
+        ({"corruptions": ["fog", "fog"]}, "fog listed more than once"),
+        ({"corruptions": []}, "[] is not allowed; allowed: benchmark | all | a list such as [gaussian_noise]"),
+        ({"corruptions": "fog"}, "'fog' is not allowed; allowed: benchmark | all | a list such as [gaussian_noise]"),
+        ({"severities": [6]}, "less than or equal to 5"),
+        ({"severities": [0]}, "greater than or equal to 1"),
+        ({"severities": ["5"]}, "valid integer"),
+        ({"severities": [5, 5]}, "5 listed more than once"),
+        ({"severities": []}, "at least 1 item"),
+        ({"root": ""}, "at least 1 character"),
     ],
 )
-def test_wrong_choices(tmp_path: Path, corruptions: object, severities: object, expected: str) -> None:
-    assert message(tmp_path, corruptions, severities) == expected
+def test_wrong_choices(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ImageNetC.model_validate({"root": "/x", **options})
+    problem = caught.value.errors()[0]
+    assert problem["loc"][0] == next(iter(options))
+    assert expected in problem["msg"]

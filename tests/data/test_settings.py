@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from dusa_ignite.data.order import correlated_order
-from dusa_ignite.data.settings import Joined, gradual, mixed
-from dusa_ignite.data.stream import Task, TaskStream
+from dusa_ignite.data.settings import SETTINGS, Joined, gradual, mixed
+from dusa_ignite.data.stream import TaskStream
+from dusa_ignite.data.task import Task
 from dusa_ignite.errors import ConfigError, DataError
 
 
@@ -31,6 +32,22 @@ class Numbers:
 
 def task(name: str, first: int, labels: list[int]) -> Task:
     return Task(name, Numbers(first, labels), ("a", "b"))
+
+
+def test_every_setting() -> None:
+    assert {name: setting.resets for name, setting in SETTINGS.items()} == {
+        "fully": "task",
+        "continual": "never",
+        "gradual": "never",
+        "mixed": "task",
+        "correlated": "task",
+        "episodic": "batch",
+    }
+    assert [name for name, setting in SETTINGS.items() if setting.correlated] == ["correlated"]
+    tasks = [task(f"fog/{severity}", 0, [0]) for severity in (1, 2, 3, 4, 5)]
+    numbers = {name: len(setting.arrange(tasks)) for name, setting in SETTINGS.items()}
+    assert numbers == {"fully": 5, "continual": 5, "gradual": 9, "mixed": 1, "correlated": 5, "episodic": 5}
+    assert SETTINGS["fully"].arrange(tuple(tasks)) == tasks
 
 
 def test_mixed_holds_every_image_once_and_mixes_tasks() -> None:

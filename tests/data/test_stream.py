@@ -13,7 +13,9 @@ import pytest
 import torch
 from support.toys import Images, numbered_task
 
-from dusa_ignite.data.stream import Task, TaskStream, stack_images, task_order
+from dusa_ignite.data.order import task_order
+from dusa_ignite.data.stream import TaskStream, stack_images
+from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 
 SHUFFLED_A = [3, 2, 0, 6, 4, 1, 5]  # seed 11, a task named "a" of 7 images

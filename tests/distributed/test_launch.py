@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from dusa_ignite.distributed.launch import launch, reporting
-from dusa_ignite.errors import ConfigError
-from dusa_ignite.handlers import Interrupted
+from dusa_ignite.errors import ConfigError, Interrupted
 from dusa_ignite.runs.checkpoints import find_newest
 
 
@@ -75,7 +74,7 @@ def test_a_signal_before_the_first_update_is_no_crash(number: int) -> None:
 
 
 def test_leaving_writes_what_was_printed_and_tears_nothing_down() -> None:
-    code = "import atexit, sys\nfrom dusa_ignite.distributed.launch import leave\n"
-    code += "atexit.register(print, 'torn down')\nsys.stdout.write('out')\nsys.stderr.write('err')\nleave(75)"
+    code = "import atexit, sys\nfrom dusa_ignite.distributed.launch import exit_now\n"
+    code += "atexit.register(print, 'torn down')\nsys.stdout.write('out')\nsys.stderr.write('err')\nexit_now(75)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (75, "out", "err")

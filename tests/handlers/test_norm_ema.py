@@ -14,7 +14,7 @@ from dusa_ignite.engine import TaskEvents, create_adaptation_engine, output_of
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import NormEMA
 from dusa_ignite.models import Classifier
-from dusa_ignite.models.classifier import norm_parameters
+from dusa_ignite.models.norms import norm_parameters
 
 TASK = noise_task("fog", 5, seed=3)
 IMAGES = torch.stack([TASK.dataset[index][0] for index in range(5)])

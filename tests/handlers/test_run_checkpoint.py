@@ -13,10 +13,8 @@ from ignite.engine import Engine, Events
 from ignite.handlers.checkpoint import BaseSaveHandler
 
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
-from dusa_ignite.handlers import RunCheckpoint, checkpoint
-from dusa_ignite.handlers.checkpoint import Interrupted
-from dusa_ignite.runs import checkpoints
-from dusa_ignite.runs.checkpoints import AtomicSaver
+from dusa_ignite.errors import Interrupted
+from dusa_ignite.handlers import AtomicSaver, RunCheckpoint, atomic_saver, checkpoint
 
 BATCHES = [
     *({"task": "fog", "first": k == 0, "last": k == 2} for k in range(3)),
@@ -140,7 +138,7 @@ def test_a_stop_that_could_not_be_saved_says_so(tmp_path: Path, monkeypatch: pyt
     @engine.on(TaskEvents.TASK_STARTED)
     def stop(engine: Engine) -> None:
         if engine.state.task == "snow":  # type: ignore[attr-defined]
-            monkeypatch.setattr(checkpoints.torch, "save", full)
+            monkeypatch.setattr(atomic_saver.torch, "save", full)
             os.kill(os.getpid(), signal.SIGTERM)
 
     def full(*args: object) -> None:

@@ -10,7 +10,7 @@ import torch
 from support.toys import Adaptation, assert_identical, flat, identical, noise_task, toy_classifier
 from torch import nn
 
-from dusa_ignite.data.stream import Task
+from dusa_ignite.data.task import Task
 from dusa_ignite.handlers import TaskReset
 
 # six and seven images: neither is a multiple of the batch size (4), nor seven of the micro-batch size (2)

@@ -30,7 +30,7 @@ from dusa_ignite.errors import ConfigError, UserError
 from dusa_ignite.handlers.tracked_numbers import plots, results_as_table
 from dusa_ignite.handlers.tracking import _start_clearml, attach_tracking, check_tracking
 
-TOY = str(ROOT / "tests" / "tracked_run.py")
+TOY = str(ROOT / "tests" / "support" / "tracked_run.py")
 SCALAR = "training_stats_scalar"
 
 

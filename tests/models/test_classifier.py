@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.models import Classifier, build_classifier
-from dusa_ignite.models.classifier import norm_parameters, set_trainable
+from dusa_ignite.models.norms import norm_parameters, set_trainable
 
 SMALL: dict[str, Any] = {"num_classes": 5, "image_size": 32}
 OPTIONS: dict[str, Any] = {"test_vit": {"img_size": 32}}

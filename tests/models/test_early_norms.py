@@ -8,9 +8,10 @@ from torch import nn
 
 from dusa_ignite.config import Config
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.models.classifier import Classifier, norm_parameters
+from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.early_norms import early_norm_parameters
-from dusa_ignite.runs import build
+from dusa_ignite.models.norms import norm_parameters
+from dusa_ignite.runs.assemble import classifier_of
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_methods_that_learn_them(method: str, early: bool) -> None:
             "method": {"name": method},
         }
     )
-    classifier = build.classifier(config)
+    classifier = classifier_of(config)
     learning = {name for name, parameter in classifier.named_parameters() if parameter.requires_grad}
     assert learning == (early_norm_parameters if early else norm_parameters)(classifier).keys()
     assert any("layer4" in name for name in learning) != early

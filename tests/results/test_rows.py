@@ -12,16 +12,8 @@ import pytest
 
 from dusa_ignite.errors import DataError
 from dusa_ignite.results import rows as results
-from dusa_ignite.results.rows import (
-    comparison_table,
-    mean_row,
-    overall,
-    read_csv,
-    results_table,
-    text_table,
-    write_csv,
-    write_json,
-)
+from dusa_ignite.results.rows import mean_row, overall, read_csv, write_csv, write_json
+from dusa_ignite.results.tables import comparison_table, results_table, text_table
 
 FOG = {
     "task": "fog/5",

@@ -12,13 +12,13 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
-
 from support.files import CONFIGS
-from dusa_ignite.runs import build
-from dusa_ignite.runs.adapt import adapt
+
 from dusa_ignite.config import load_config
 from dusa_ignite.errors import ConfigError, DataError
 from dusa_ignite.results.rows import COLUMNS, TIME_COLUMNS
+from dusa_ignite.runs.adapt import adapt
+from dusa_ignite.runs.assemble import classifier_of
 
 TINY = [  # the whole ImageNet-like pipeline without a VAE, small enough for a second
     "classifier={name: test_vit, pretrained: false, num_classes: 3, image_size: 32, options: {img_size: 32}}",
@@ -131,7 +131,7 @@ def test_micro_batches_do_not_change_results(photos: Path, tmp_path: Path, size:
         assert adapted.keys() == wanted_weights.keys()
         for name, value in adapted.items():
             torch.testing.assert_close(value, wanted_weights[name], rtol=1e-6, atol=1e-6)
-    before = build.classifier(load_config(ones / "config.yaml")).backbone.state_dict()
+    before = classifier_of(load_config(ones / "config.yaml")).backbone.state_dict()
     assert any(not torch.equal(before[name].float(), value) for name, value in adapted.items())  # it did learn
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from dusa_ignite.runs import checkpoints
-from dusa_ignite.runs.checkpoints import AtomicSaver, find_newest, load, load_newest, saved
 from dusa_ignite.errors import CheckpointError
+from dusa_ignite.handlers import atomic_saver
+from dusa_ignite.handlers.atomic_saver import AtomicSaver, saved
+from dusa_ignite.runs import checkpoints
+from dusa_ignite.runs.checkpoints import find_newest, load, load_newest
 
 
 def test_a_full_disk_is_warned_of_and_the_old_checkpoint_stays(
@@ -22,10 +24,10 @@ def test_a_full_disk_is_warned_of_and_the_old_checkpoint_stays(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.os, "fsync", full)
+        patch.setattr(atomic_saver.os, "fsync", full)
         caplog.set_level("WARNING", logger="dusa_ignite")
-        checkpoints.logger.propagate = True
-        patch.setattr(checkpoints.logger.parent, "propagate", True)
+        atomic_saver.logger.propagate = True
+        patch.setattr(atomic_saver.logger.parent, "propagate", True)
         saver({"number": 2}, "checkpoint_2.pt")
     assert "No space left on device" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_1.pt"]
@@ -38,8 +40,8 @@ def test_a_full_disk_is_warned_of_and_the_old_checkpoint_stays(
 def test_a_full_disk_is_named_and_the_newest_checkpoint_on_disk_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, background: bool
 ) -> None:
-    monkeypatch.setattr(checkpoints.logger, "propagate", False)
-    checkpoints.logger.addHandler(caplog.handler)
+    monkeypatch.setattr(atomic_saver.logger, "propagate", False)
+    atomic_saver.logger.addHandler(caplog.handler)
     folder = tmp_path / "checkpoints"
     with AtomicSaver(folder, keep=1, background=background) as saver:
         assert saver.newest() is None
@@ -47,12 +49,12 @@ def test_a_full_disk_is_named_and_the_newest_checkpoint_on_disk_is_known(
         assert saver.newest() == "checkpoint_1.pt"
         (folder / "checkpoint_2.pt.part").symlink_to("/dev/full")  # it takes nothing
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoints, "_remove", lambda path: None)
+            patch.setattr(atomic_saver, "_remove", lambda path: None)
             saver({"weight": torch.zeros(100_000)}, "checkpoint_2.pt")
             assert saver.newest() == "checkpoint_1.pt"
         saver({"weight": torch.zeros(100_000)}, "checkpoint_3.pt")
         assert saver.newest() == "checkpoint_3.pt"
-    checkpoints.logger.removeHandler(caplog.handler)
+    atomic_saver.logger.removeHandler(caplog.handler)
     assert [record.getMessage() for record in caplog.records] == [
         f"checkpoint not written, the run goes on: {folder / 'checkpoint_2.pt'}: No space left on device"
     ]

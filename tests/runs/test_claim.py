@@ -14,13 +14,16 @@ from torch import multiprocessing
 
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import CheckpointError, ConfigError
-from dusa_ignite.runs.provenance import launch_id
-from dusa_ignite.runs.claim import on_rank_zero, check_same_origins, start_mode, load_checkpoint
+from dusa_ignite.runs.claim import check_same_origins, load_checkpoint, start_mode
 from dusa_ignite.runs.folder import create
+from dusa_ignite.runs.provenance import launch_id
+from dusa_ignite.utils.format import FORMAT_VERSION
 
 NOW: dict[str, Any] = {
+    "format_version": FORMAT_VERSION,
     "weights_sha256": {"classifier": "a", "vae": "b"},
     "data_fingerprints": {"fog/5": "c"},
+    "own_parts": {"mine.py:Mine": "d"},
     "compute_dtype": "float32",
     "device": "cpu",
     "versions": {"torch": "2.8.0"},
@@ -61,7 +64,8 @@ def test_a_restart_overwrites_what_it_has_not_begun_itself(tmp_path: Path, monke
         (launch_id(), [], "unfinished"),
         ("another", [{"launch": launch_id()}], "unfinished"),
     ):
-        (tmp_path / "run.json").write_text(json.dumps({"launch": launch, "resumed": resumed}))
+        described = {"format_version": FORMAT_VERSION, "launch": launch, "resumed": resumed}
+        (tmp_path / "run.json").write_text(json.dumps(described))
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
         assert start_mode(tmp_path, config, overwrite=True) == "new"
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "2")
@@ -74,6 +78,8 @@ def test_a_restart_overwrites_what_it_has_not_begun_itself(tmp_path: Path, monke
         ({"weights_sha256": {"classifier": "x", "vae": "b"}}, "the weights of classifier"),
         ({"weights_sha256": {"classifier": "a"}}, "the weights of vae"),
         ({"data_fingerprints": {"fog/5": "x", "snow/5": "c"}}, "the data of fog/5, the data of snow/5"),
+        ({"own_parts": {"mine.py:Mine": "x"}}, "the file of mine.py:Mine"),
+        ({"own_parts": {}}, "the file of mine.py:Mine"),
         ({"compute_dtype": "bfloat16", "device": "cuda"}, "the precision (bfloat16 before, float32 now)"),
     ],
 )
@@ -108,7 +114,7 @@ def test_other_code_is_warned_of(
 def test_without_a_description_nothing_is_resumed(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path, NOW) is None  # there is nothing to resume
     (tmp_path / "checkpoints").mkdir()
-    torch.save({"number": 1}, tmp_path / "checkpoints" / "checkpoint_1.pt")
+    torch.save({"format_version": FORMAT_VERSION, "number": 1}, tmp_path / "checkpoints" / "checkpoint_1.pt")
     for content in (None, "{"):
         if content:
             (tmp_path / "run.json").write_text(content)
@@ -118,26 +124,47 @@ def test_without_a_description_nothing_is_resumed(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path, NOW) == {"number": 1}
 
 
+# Formats
+
+
+def earlier_format(tmp_path: Path, **described: Any) -> Path:
+    """A run's folder with its config, a result, and a description without the present format's number."""
+    folder = tmp_path / "run"
+    create(folder, configure(tmp_path))
+    (folder / "results.csv").touch()
+    (folder / "run.json").write_text(json.dumps({"seed": 2024, **described}))
+    return folder
+
+
+@pytest.mark.parametrize(("described", "number"), [({}, 1), ({"format_version": FORMAT_VERSION + 1}, FORMAT_VERSION + 1)])
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_folder_of_another_format_is_refused_in_a_line(
+    tmp_path: Path, described: dict[str, int], number: int, finished: bool
+) -> None:
+    folder = earlier_format(tmp_path, **described)
+    if finished:
+        (folder / "summary.json").touch()
+    with pytest.raises(ConfigError) as caught:
+        start_mode(folder, configure(tmp_path, resume="auto"), overwrite=False)
+    assert str(caught.value) == (
+        f"{folder}: was written in format {number}, which another version of dusa_ignite reads; this one has format "
+        f"{FORMAT_VERSION}: install that version, or start again with --overwrite"
+    )
+    assert start_mode(folder, configure(tmp_path, resume="auto"), overwrite=True) == "new"
+
+
+def test_a_folder_of_another_format_is_not_replaced_silently(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds a run that has not finished"):
+        start_mode(earlier_format(tmp_path), configure(tmp_path), overwrite=False)
+
+
+# Several processes
+
+
 def in_two_processes(rank: int, folder: str) -> None:
-    """The second process never looks for itself, and hears of the first one's errors."""
+    """The second process never looks for a checkpoint itself."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-
-    def fail(error: Exception) -> None:
-        raise error
-
     try:
-        assert on_rank_zero(lambda: rank) == 0
-        for error in (ConfigError("seed: wrong"), ZeroDivisionError("a defect")):
-            try:
-                on_rank_zero(lambda error=error: fail(error))  # type: ignore[misc]
-            except Exception as caught:
-                said = [f"{type(caught).__name__}: {caught}"]
-            if isinstance(error, ConfigError):
-                assert said == ["ConfigError: seed: wrong"]
-            elif rank == 1:
-                assert said == ["RuntimeError: the first process failed: ZeroDivisionError('a defect')"]
-            else:
-                assert said == ["ZeroDivisionError: a defect"]
         description = NOW if rank == 0 else {}
         assert load_checkpoint(Path(folder), description) == {"number": 4}
         assert (Path(folder) / "checkpoints" / "checkpoint_5.pt.damaged").exists()
@@ -147,7 +174,7 @@ def in_two_processes(rank: int, folder: str) -> None:
 
 def test_the_first_process_decides_for_all(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
-    torch.save({"number": 4}, tmp_path / "checkpoints" / "checkpoint_4.pt")
+    torch.save({"format_version": FORMAT_VERSION, "number": 4}, tmp_path / "checkpoints" / "checkpoint_4.pt")
     (tmp_path / "checkpoints" / "checkpoint_5.pt").write_bytes(b"damaged")
     (tmp_path / "run.json").write_text(json.dumps(NOW))
     multiprocessing.spawn(in_two_processes, args=(str(tmp_path),), nprocs=2)

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import torch
-
 from support.files import ROOT
-from dusa_ignite.runs.adapt import adapt
-from dusa_ignite.runs.checkpoints import load_newest
+
 from dusa_ignite.config import load_config
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.results.rows import TIME_COLUMNS, read_csv
+from dusa_ignite.runs.adapt import adapt
+from dusa_ignite.runs.checkpoints import load_newest
 
 OPTIONS = [  # two tasks of 36 images: updates of 16, 16 and 4; with three processes the shares are uneven
     "data.corruptions=[fog, contrast]",
@@ -112,7 +112,7 @@ def test_fsdp_and_its_checkpoints_on_another_number_of_processes(single: Path, t
     extra = [] if setting == "continual" else ["optimizer.name=sgd", "optimizer.lr=1e-3"]
     sharded = ["distributed.strategy=fsdp", f"setting={setting}", *extra]
     mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": "0", "DIE_UPDATE": "4", "DIE_SIGNAL": "SIGTERM"}
-    done = start([*TORCHRUN, "--nproc_per_node=2", "tests/run_and_die.py"], tmp_path, *sharded, **mark)
+    done = start([*TORCHRUN, "--nproc_per_node=2", "tests/support/run_and_die.py"], tmp_path, *sharded, **mark)
     assert "after update 4; go on with --resume" in done.stderr
     done = start([*TORCHRUN, "--nproc_per_node=3", "launch/main.py", "--resume"], tmp_path, *sharded)
     assert done.returncode == 0, done.stderr
@@ -125,7 +125,7 @@ def test_fsdp_and_its_checkpoints_on_another_number_of_processes(single: Path, t
 
 def test_stopped_in_one_process_resumed_in_two(single: Path, tmp_path: Path) -> None:
     mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": "0", "DIE_UPDATE": "5", "DIE_SIGNAL": "SIGTERM"}
-    done = start([sys.executable, "tests/run_and_die.py"], tmp_path, **mark)
+    done = start([sys.executable, "tests/support/run_and_die.py"], tmp_path, **mark)
     assert done.returncode == 75, done.stderr
     done = start([sys.executable, "launch/main.py", "--nproc", "2", "--resume"], tmp_path)
     assert done.returncode == 0, done.stderr
@@ -137,7 +137,7 @@ def test_torchrun_restarts_a_run_whose_process_was_killed(single: Path, tmp_path
     mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": late, "DIE_UPDATE": "5", "DIE_SIGNAL": "SIGKILL"}
     mark["DIE_LATE"] = "3"
     options = ["resume=auto", "checkpoint.every_updates=2"]
-    command = [*TORCHRUN, "--nproc_per_node=2", "--max-restarts=1", "tests/run_and_die.py"]
+    command = [*TORCHRUN, "--nproc_per_node=2", "--max-restarts=1", "tests/support/run_and_die.py"]
     done = start(command, tmp_path, *options, **mark)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mark").exists()
@@ -148,9 +148,9 @@ def test_torchrun_restarts_a_run_whose_process_was_killed(single: Path, tmp_path
 @pytest.mark.parametrize(
     ("command", "rank", "code"),
     [
-        ([sys.executable, "tests/run_and_die.py"], "0", 75),
-        ([sys.executable, "tests/run_and_die.py", "--nproc", "2"], "0", 75),
-        ([*TORCHRUN, "--nproc_per_node=2", "tests/run_and_die.py"], "1", 1),
+        ([sys.executable, "tests/support/run_and_die.py"], "0", 75),
+        ([sys.executable, "tests/support/run_and_die.py", "--nproc", "2"], "0", 75),
+        ([*TORCHRUN, "--nproc_per_node=2", "tests/support/run_and_die.py"], "1", 1),
     ],
 )
 def test_a_signal_to_everybody_waits_for_a_slow_save(

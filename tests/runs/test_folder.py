@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from tqdm import tqdm
 
-from dusa_ignite.runs import folder as run_folder
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.runs.folder import OUTPUTS, check_free, check_same_config, create, is_worthless, log_to
+from dusa_ignite.results.files import OUTPUTS
+from dusa_ignite.runs import folder as run_folder
+from dusa_ignite.runs.folder import check_free, check_same_config, create, is_worthless, log_to
 
 
 @pytest.fixture

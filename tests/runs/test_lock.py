@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dusa_ignite.runs import lock as run_lock
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.runs import lock as run_lock
 from dusa_ignite.runs.lock import RunLock
 
 HOLD = """

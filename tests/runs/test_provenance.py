@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from support.toys import numbered_task
+from torch import nn
 
 from dusa_ignite.runs import provenance
 from dusa_ignite.runs.provenance import PACKAGES, describe_run, git_commit, hardware, launch_id, peak_memory_bytes

@@ -15,18 +15,18 @@ import pytest
 import torch
 from ignite.engine import Engine
 from safetensors.torch import load_file
-
 from support.files import ROOT
-from dusa_ignite.runs import build
-from dusa_ignite.runs import lock as run_lock
-from dusa_ignite.runs.adapt import adapt
-from dusa_ignite.runs.checkpoints import load_newest, saved
+
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.engine import TaskEvents
-from dusa_ignite.errors import CheckpointError, ConfigError, UserError
-from dusa_ignite.handlers import Interrupted, RunCheckpoint
+from dusa_ignite.errors import CheckpointError, ConfigError, Interrupted, UserError
+from dusa_ignite.handlers import RunCheckpoint
+from dusa_ignite.handlers.atomic_saver import saved
 from dusa_ignite.results.rows import TIME_COLUMNS, read_csv
-
+from dusa_ignite.runs import assemble
+from dusa_ignite.runs import lock as run_lock
+from dusa_ignite.runs.adapt import adapt
+from dusa_ignite.runs.checkpoints import load_newest
 
 
 def configure(folder: Path, *overrides: str) -> Config:
@@ -128,7 +128,7 @@ def test_other_weights_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     interrupt_after(2, monkeypatch)
     weights = tmp_path / "weights.pt"
     overrides = ("setting=continual", f"classifier.checkpoint={weights}")
-    classifier = build.classifier(configure(tmp_path)).backbone
+    classifier = assemble.classifier_of(configure(tmp_path)).backbone
     torch.save(classifier.state_dict(), weights)
     with pytest.raises(Interrupted):
         adapt(0, configure(tmp_path, *overrides))
@@ -164,7 +164,7 @@ def test_restarted_by_torchrun_it_goes_on_whatever_it_was_told_at_first(
 
 def test_two_at_a_time_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_lock, "WAIT_SECONDS", 0.1)
-    original = build.stream
+    original = assemble.build_stream
 
     def stream(*args: Any) -> Any:
         with pytest.raises(ConfigError, match=r"run: is being written to by another process; wait for it, or stop it$"):

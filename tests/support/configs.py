@@ -17,7 +17,7 @@ classifier: {name: resnet50_gn.a1h_in1k}
 transformer: {variant: SiT-XL/2, family: repa, checkpoint: last.pt}
 """
 
-NAMES = "text (the run's folder in output_dir: letters, digits and _, behind the first also spaces and . + = -)"
+NAMES = "(the run's folder in output_dir: letters, digits and _, behind the first also spaces and . + = -)"
 
 
 def errors_of(path: Path, *overrides: str) -> list[str]:

@@ -1,6 +1,6 @@
 """A run of five updates in two tasks, tracked, as a process of its own: ClearML changes the process it is used in.
 
-``python tests/tracked_run.py '{"folder": ..., "clearml": {...}}'`` prints, as its last line, what it left behind.
+``python tests/support/tracked_run.py '{"folder": ..., "clearml": {...}}'`` prints, as its last line, what it left behind.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ignite.engine import Engine
 
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
 from dusa_ignite.errors import UserError
-from dusa_ignite.handlers import Interrupted, TaskResults
+from dusa_ignite.errors import Interrupted
+from dusa_ignite.handlers import TaskResults
 from dusa_ignite.handlers.tracking import attach_tracking, check_tracking
 
 TASKS = ("fog/5", "fog/5", "fog/5", "snow/5", "snow/5")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dusa_ignite.config import load_config, to_yaml
 from dusa_ignite.results.rows import write_csv
+from dusa_ignite.utils.format import FORMAT_VERSION
 from support.files import ROOT
 
 DIGITS = ROOT / "configs" / "digits.yaml"
@@ -56,6 +57,6 @@ def write_run(
             row = {"task": task, "images": len(right), "top1": sum(right) / len(right), "ece": 0.25}
             rows.append({**row, "seconds": len(right) / speed, "images_per_second": speed, "skipped_updates": 1})
     write_csv(folder / "results.csv", rows)
-    (folder / "run.json").write_text(json.dumps(made_of))
+    (folder / "run.json").write_text(json.dumps({"format_version": FORMAT_VERSION, **made_of}))
     (folder / "summary.json").write_text(json.dumps({"peak_memory_bytes": {"host": 2**29 * (seed + 1)}}))
     return folder

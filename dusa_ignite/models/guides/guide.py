@@ -11,7 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from dusa_ignite.models.guides.paths import NoisingPath
-from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS
+from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
 from dusa_ignite.models.views import Images, guide_view
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Guide(nn.Module):
     def latent_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of what :meth:`encode` returns for an image."""
         if self.vae is None:
-            return 3, self.image_size, self.image_size
+            return PIXEL_CHANNELS, self.image_size, self.image_size
         return LATENT_CHANNELS, self.image_size // DOWNSAMPLING, self.image_size // DOWNSAMPLING
 
     @torch.no_grad()

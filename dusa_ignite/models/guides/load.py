@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
+from pydantic import Field, ValidationInfo, field_validator
+from torch import nn
 
 from dusa_ignite.errors import CheckpointError
-from dusa_ignite.models.guides.transformer import DiffusionTransformer
+from dusa_ignite.models.guides.families import find_family
 from dusa_ignite.models.weights import load_strict, load_weights
+from dusa_ignite.utils.section import Section
 
 SIZES = {  # name: (hidden_size, depth, num_heads); DiT paper, table 1
     "S": (384, 12, 6),
@@ -24,7 +27,58 @@ VARIANTS = {
     for size in SIZES
     for patch in PATCH_SIZES
 }
-LEARNS_SIGMA = {"repa": False, "sit": True, "dit": True}  # does the family's output carry a variance?
+if TYPE_CHECKING:
+    Variant: TypeAlias = str
+else:
+    Variant = Literal[tuple(VARIANTS)]
+
+
+class TransformerOptions(Section):
+    """The class-conditional diffusion or flow transformer that guides."""
+
+    variant: Variant | None = Field(default=None, description="size and patch; null = the four sizes below are given")
+    family: str = Field(description="whose checkpoint it is: repa, sit (official), dit, or path/to/file.py:NAME")
+    checkpoint: str = Field(
+        min_length=1, description="weights file, hub:<repo>:<file>, embedded (the digits demo's), or random"
+    )
+    num_classes: int = Field(default=1000, ge=2, description="classes without the unconditional one, >= 2")
+    image_size: int = Field(default=256, ge=1, description="pixels, side of the square the guide sees, >= 1")
+    trainable: bool = Field(default=True, description="whether it learns too")
+    patch_size: int | None = Field(default=None, ge=1, description="latents or pixels, >= 1; null = the variant's")
+    hidden_size: int | None = Field(default=None, ge=4, multiple_of=4, description=">= 4, by 4; null = the variant's")
+    depth: int | None = Field(default=None, ge=1, description="blocks, >= 1; null = the variant's")
+    num_heads: int | None = Field(default=None, ge=1, description=">= 1, divides hidden_size; null = the variant's")
+
+    @field_validator("family")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        find_family(value)
+        return value
+
+    @field_validator("patch_size", "hidden_size", "depth", "num_heads")
+    @classmethod
+    def _size_is_known(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is None and info.data.get("variant", "failed") is None:
+            raise ValueError("missing; give transformer.variant, or patch_size, hidden_size, depth and num_heads")
+        return value
+
+    @field_validator("num_heads")
+    @classmethod
+    def _heads_divide_width(cls, value: int | None, info: ValidationInfo) -> int | None:
+        width = info.data.get("hidden_size")
+        if value and width and width % value:
+            raise ValueError(f"{value} does not divide hidden_size {width}")
+        return value
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch, the variant's or the given one, in latents or pixels."""
+        return self.patch_size or VARIANTS[str(self.variant)][0]
+
+    @property
+    def family_paths(self) -> tuple[str, ...]:
+        """Names of the noising paths that fit, the default first."""
+        return tuple(find_family(self.family).paths)
 
 
 def load_transformer(
@@ -39,13 +93,13 @@ def load_transformer(
     hidden_size: int | None = None,
     depth: int | None = None,
     num_heads: int | None = None,
-) -> DiffusionTransformer:
+) -> nn.Module:
     """Build a transformer and load its weights strictly.
 
     Args:
         checkpoint: a ``.pt`` / ``.pth`` / ``.safetensors`` file, ``hub:<repo>:<file>``, ``embedded`` (the weights for
             digits in the package), or ``random`` (no weights).
-        family: ``repa``, ``sit`` or ``dit``.
+        family: ``repa``, ``sit``, ``dit``, or a reference to a :class:`dusa_ignite.models.guides.Family` of your own.
         num_classes: classes, without the unconditional one, >= 1.
         latent_size: side of the input, in latents (image side / 8) or, in pixel space, pixels.
         variant: ``SiT-XL/2`` and the like; or give the four sizes below, which also override a variant's.
@@ -62,8 +116,7 @@ def load_transformer(
         CheckpointError: the file is missing, unreadable, or its parameters do not match one by one.
         ValueError: unknown family or variant, or a size that is incomplete or does not divide evenly.
     """
-    if family not in LEARNS_SIGMA:
-        raise ValueError(f"unknown family {family!r}; known: {', '.join(LEARNS_SIGMA)}")
+    kind = find_family(family)
     if variant is not None and variant not in VARIANTS:
         raise ValueError(f"unknown variant {variant!r}; known: {', '.join(VARIANTS)}")
     preset = VARIANTS[variant] if variant else (None,) * 4
@@ -75,17 +128,16 @@ def load_transformer(
     size = dict(zip(names, sizes, strict=True))
     if latent_size % size["patch_size"] or size["hidden_size"] % size["num_heads"] or size["hidden_size"] % 4:
         raise ValueError(f"patch_size must divide latent_size {latent_size}, num_heads and 4 hidden_size; got {size}")
-    model = DiffusionTransformer(
+    model: Any = kind.network(
         latent_size=latent_size,
         in_channels=in_channels,
         num_classes=num_classes,
-        learn_sigma=LEARNS_SIGMA[family],
+        learn_sigma=kind.learns_sigma,
         **size,
     )
     if checkpoint != "random":
         weights = load_weights(checkpoint, key="transformer.checkpoint", embedded="transformer")
-        if family == "repa":  # heads that aligned the features in training; of no use afterwards
-            weights = {name: value for name, value in weights.items() if not name.startswith("projectors.")}
+        weights = {name: value for name, value in weights.items() if not name.startswith(kind.dropped)}
         try:
             load_strict(model, weights, source=f"transformer.checkpoint: {checkpoint}")
         except CheckpointError as error:
@@ -94,7 +146,7 @@ def load_transformer(
     return model.eval()
 
 
-def _hint(weights: dict[str, torch.Tensor], model: DiffusionTransformer, family: str) -> str:
+def _hint(weights: dict[str, torch.Tensor], model: Any, family: str) -> str:
     """What most likely is wrong, read off the shapes of a checkpoint that did not fit."""
     hints = []
     table = weights.get("y_embedder.embedding_table.weight")

@@ -1,7 +1,7 @@
 """Noising paths: from a clean image x0 and noise z to the noised input and what the model should predict.
 
-The only place that knows the families' time conventions. Outside it, time is t in [0, 1] with t = 0 at the data and
-t = 1 at the noise. Every path is a function ``(x0, z, t) -> (x_t, target, model_time)``:
+The only place that knows time conventions; which paths a family has, the families say. Outside it, time is t in [0, 1]
+with t = 0 at the data and t = 1 at the noise. Every path is a function ``(x0, z, t) -> (x_t, target, model_time)``:
 
 * x0, z: (B, C, H, W) clean image or latent, and standard normal noise;
 * t: (B,) times in [0, 1];
@@ -15,10 +15,19 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+from pydantic import Field
+
+from dusa_ignite.utils.section import Section
 
 NoisingPath = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 DDPM_STEPS = 1000
+
+
+class PathOptions(Section):
+    """How x0 and noise are mixed, and what the transformer predicts."""
+
+    name: str = Field(description="linear, cosine, reverse_linear or ddpm; must fit transformer.family")
 
 
 def linear(x0: torch.Tensor, z: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -63,6 +72,3 @@ def alphas_cumprod(device: torch.device) -> torch.Tensor:
 def _per_image(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """(B,) -> (B, 1, 1, 1) in x's dtype."""
     return t.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-
-
-PATHS: dict[str, NoisingPath] = {"linear": linear, "cosine": cosine, "reverse_linear": reverse_linear, "ddpm": ddpm}

@@ -33,7 +33,17 @@ def _sigmoid(u: float) -> float:
     return (1 + math.tanh(u / 2)) / 2  # exp(-u) would overflow below -709
 
 
-class FixedTime(Section):
+class TimeOptions(Section):
+    """The config's section ``time``."""
+
+    name: str
+
+    def sampler(self) -> TimeSampler:
+        """What draws the noise levels."""
+        raise NotImplementedError
+
+
+class FixedTime(TimeOptions):
     """The same noise level for every image."""
 
     name: Literal["fixed"] = "fixed"
@@ -44,7 +54,7 @@ class FixedTime(Section):
         return fixed(t=self.t)
 
 
-class UniformTime(Section):
+class UniformTime(TimeOptions):
     """Uniform over an interval."""
 
     name: Literal["uniform"] = "uniform"
@@ -63,7 +73,7 @@ class UniformTime(Section):
         return uniform(t_min=self.t_min, t_max=self.t_max)
 
 
-class LogitNormalTime(Section):
+class LogitNormalTime(TimeOptions):
     """1 / (1 + exp(-u)) with normal u."""
 
     name: Literal["logit_normal"] = "logit_normal"
@@ -75,4 +85,4 @@ class LogitNormalTime(Section):
         return logit_normal(mean=self.mean, std=self.std)
 
 
-TIMES = (FixedTime, UniformTime, LogitNormalTime)
+TIMES: tuple[type[TimeOptions], ...] = (FixedTime, UniformTime, LogitNormalTime)

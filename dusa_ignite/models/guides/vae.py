@@ -5,16 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.utils.quiet import quiet
+from dusa_ignite.utils.section import Section
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 DOWNSAMPLING = 8  # image side / latent side
 LATENT_CHANNELS = 4
+PIXEL_CHANNELS = 3  # without a VAE
+
+
+class VaeOptions(Section):
+    """The autoencoder whose latents the transformer works on."""
+
+    pretrained: str | None = Field(
+        default="stabilityai/sd-vae-ft-ema", min_length=1, description="hub id, folder, or random; null = pixel space"
+    )
+    scaling_factor: float = Field(default=0.18215, gt=0, description="multiplies the latents, > 0")
+
 
 SD_VAE = {  # architecture of stabilityai/sd-vae-ft-ema, for `random`
     "down_block_types": ("DownEncoderBlock2D",) * 4,

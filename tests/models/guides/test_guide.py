@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from support.files import load_golden, split_golden
 from torch import nn
 
-from dusa_ignite.config.agreement import FAMILY_PATHS
 from dusa_ignite.methods.diagnostics import guidance_diagnostics
 from dusa_ignite.methods.dusa import dusa_loss
 from dusa_ignite.models import Guide, load_transformer
-from dusa_ignite.models.guides.paths import PATHS
+from dusa_ignite.models.guides import find_family
+from dusa_ignite.models.guides.paths import ddpm, linear
 
 
 class Affine(nn.Module):
@@ -27,7 +27,7 @@ class Affine(nn.Module):
 
 
 def make_guide(transformer: nn.Module, **kwargs: Any) -> Guide:
-    return Guide(transformer, path=PATHS["linear"], image_size=2, **kwargs)
+    return Guide(transformer, path=linear, image_size=2, **kwargs)
 
 
 def test_pixel_space_is_the_view_itself() -> None:
@@ -83,7 +83,8 @@ def golden_update(
     weights, _, sizes = split_golden(f"{family}_tiny")
     save_file(weights, folder / "weights.safetensors")
     transformer = load_transformer(str(folder / "weights.safetensors"), family=family, **sizes)
-    guide = Guide(transformer, path=PATHS[FAMILY_PATHS[family][0]], image_size=8).double()
+    kind = find_family(family)
+    guide = Guide(transformer, path=kind.paths[kind.default_path], image_size=8).double()
 
     x0, noise = golden["latents"].double(), golden["noise"].double()
     logits = golden["logits"].double().requires_grad_()
@@ -137,7 +138,7 @@ def test_golden_gradients_in_float32(tmp_path: Path) -> None:
     weights, _, sizes = split_golden("dit_tiny")
     save_file(weights, tmp_path / "weights.safetensors")
     transformer = load_transformer(str(tmp_path / "weights.safetensors"), family="dit", **sizes)
-    guide = Guide(transformer, path=PATHS["ddpm"], image_size=8)
+    guide = Guide(transformer, path=ddpm, image_size=8)
     x_t, target, model_time = guide.path(golden["latents"], golden["noise"], torch.full((3,), 0.1))
     logits = golden["logits"].clone().requires_grad_()
     dusa_loss(logits, golden["classes"], guide.predict(x_t, model_time, golden["classes"]), target).backward()

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from dusa_ignite.models.guides.paths import PATHS, alphas_cumprod
+from dusa_ignite.models.guides.families import DIT, REPA
+from dusa_ignite.models.guides.paths import alphas_cumprod
+
+PATHS = {**REPA.paths, **DIT.paths}
 
 X0, Z = 2.0, -1.0
 

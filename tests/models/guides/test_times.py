@@ -56,4 +56,10 @@ def test_draws_are_a_function_of_the_generator(time: TimeSampler) -> None:
 
 
 def test_names() -> None:
-    assert {"fixed": fixed, "uniform": uniform, "logit_normal": logit_normal} == TIMES
+    generator = torch.Generator()
+    options = {"fixed": {"t": 0.3}, "uniform": {"t_min": 0.1, "t_max": 0.2}, "logit_normal": {"mean": 1.0, "std": 2.0}}
+    samplers = {"fixed": fixed, "uniform": uniform, "logit_normal": logit_normal}
+    assert [kind.model_fields["name"].default for kind in TIMES] == list(options)
+    for kind, (name, values) in zip(TIMES, options.items(), strict=True):
+        drawn = kind(**values).sampler()(generator.manual_seed(1))
+        assert drawn == samplers[name](**values)(generator.manual_seed(1))

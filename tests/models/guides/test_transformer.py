@@ -14,7 +14,8 @@ from support.files import split_golden
 
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models import DiffusionTransformer, load_transformer
-from dusa_ignite.models.guides.load import LEARNS_SIGMA, VARIANTS
+from dusa_ignite.models.guides.families import find_family
+from dusa_ignite.models.guides.load import VARIANTS
 from dusa_ignite.models.guides.transformer import sincos_positions
 
 FAMILIES = ("repa", "sit", "dit")
@@ -123,7 +124,7 @@ def test_sizes_of_the_variants(variant: str, family: str, latent_size: int, coun
             depth=depth,
             num_heads=heads,
             num_classes=1000,
-            learn_sigma=LEARNS_SIGMA[family],
+            learn_sigma=find_family(family).learns_sigma,
         )
     assert sum(parameter.numel() for parameter in model.parameters()) == count
 
@@ -155,7 +156,7 @@ def test_unpatchify_puts_pixels_back() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"family": "unet"}, "unknown family 'unet'; known: repa, sit, dit"),
+        ({"family": "unet"}, "'unet' is not allowed; allowed: repa | sit | dit, or path/to/file.py:NAME"),
         ({"variant": "SiT-H/2"}, "unknown variant 'SiT-H/2'"),
         ({"depth": None}, "give a variant, or all of patch_size"),
         ({"latent_size": 9}, "patch_size must divide latent_size 9"),

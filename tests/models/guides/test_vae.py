@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models import Guide, load_vae
 from dusa_ignite.models.guides import vae
-from dusa_ignite.models.guides.paths import PATHS
+from dusa_ignite.models.guides.paths import linear
 
 TINY: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -44,7 +44,7 @@ def fails(folder: Path | str) -> str:
 
 def test_latents_are_the_posteriors_mean_times_the_factor(folder: Path) -> None:
     guide = Guide(
-        torch.nn.Identity(), path=PATHS["linear"], image_size=32, vae=load_vae(str(folder)), scaling_factor=0.5
+        torch.nn.Identity(), path=linear, image_size=32, vae=load_vae(str(folder)), scaling_factor=0.5
     )
     images = torch.rand(2, 3, 32, 32)
     reference = AutoencoderKL.from_pretrained(folder, low_cpu_mem_usage=False)

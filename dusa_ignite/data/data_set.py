@@ -1,0 +1,52 @@
+"""What a data set is: options, and the tasks it finds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from dusa_ignite.data.task import Task
+from dusa_ignite.utils.section import Section
+
+
+class DataSet(Section):
+    """The config's section ``data``, and where a run's tasks come from.
+
+    A data set is a subclass in a file of its own: it names itself, adds its own options (fields), and defines
+    :meth:`tasks`. The options here are about the stream that is made of the tasks, whatever they are.
+
+    Example:
+        >>> class Photos(DataSet):
+        ...     name: Literal["photos"] = "photos"
+        ...     root: str = Field(description="folder of the photos")
+        ...
+        ...     def tasks(self) -> list[Task]:
+        ...         return [Task("day", PhotosOf(self.root), classes=("cat", "dog"))]
+    """
+
+    name: str = Field(description="the data set")
+    batch_size: int = Field(default=64, ge=1, description="images per update, over all processes, >= 1")
+    micro_batch_size: int = Field(
+        default=8, ge=1, description="images in the graph at once, >= 1; no effect on results"
+    )
+    shuffle: bool = Field(default=True, description="whether a task's images come in random order")
+    correlation: float = Field(default=0.1, gt=0, description="of labels in setting=correlated, > 0; small = bursts")
+    limit: int | None = Field(default=None, ge=1, description="images per task, >= 1, a random subset; null = all")
+    num_workers: int = Field(default=4, ge=0, description="loader processes, >= 0; 0 = load in the main process")
+    on_error: Literal["raise", "skip"] = Field(default="raise", description="what an unreadable image does")
+
+    def tasks(self) -> list[Task]:
+        """The tasks in the order they are met, at least one.
+
+        Names differ from one another, and all tasks have the same classes. Every process calls this and must find the
+        same, so nothing here may depend on anything but the options and the files; the order of a task's images, its
+        limit and the batches are the stream's affair (:mod:`dusa_ignite.data.stream`).
+
+        A task named ``<corruption>/<severity>`` can take part in the setting ``gradual``.
+
+        Raises:
+            ConfigError: the options ask for something that cannot be.
+            DataError: files or folders are missing or not what they should be.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define tasks")

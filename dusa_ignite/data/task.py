@@ -1,0 +1,47 @@
+"""What a task is: a name, labelled images, and the names of their classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+Images = torch.Tensor | list[torch.Tensor]
+"""uint8 RGB: one tensor (B, 3, H, W), or a list of (3, H, W) where sizes differ."""
+
+
+class LabelledImages(Protocol):
+    """A map-style data set of labelled images; it travels to loader processes, so it must pickle."""
+
+    @property
+    def labels(self) -> np.ndarray | torch.Tensor:
+        """(N,) int64, -1 = unknown."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        """The image, uint8 RGB (3, H, W), and its label (-1 = unknown).
+
+        Raises:
+            DataError: the image cannot be read; the message names its path.
+        """
+
+    def fingerprint(self) -> str:
+        """A SHA-256 that changes when the content does."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One distribution to adapt to, such as one corruption at one severity.
+
+    Attributes:
+        name: unique within a stream (``"gaussian_noise/5"``); it keys the task's randomness.
+        dataset: the task's images.
+        classes: class names; the position is the label.
+    """
+
+    name: str
+    dataset: LabelledImages
+    classes: tuple[str, ...]

@@ -1,0 +1,174 @@
+"""Building a classifier: any timm model, or one of the user's own."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import timm
+import torch
+from pydantic import Field, JsonValue
+from torch import nn
+
+from dusa_ignite.errors import CheckpointError, ConfigError
+from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.norms import set_trainable
+from dusa_ignite.models.weights import load_strict, load_weights
+from dusa_ignite.utils.own_parts import is_reference, load_part
+from dusa_ignite.utils.quiet import quiet
+from dusa_ignite.utils.section import Section
+
+EXAMPLE_CFG = "{'input_size': (3, 224, 224), 'mean': (0.5, 0.5, 0.5), 'std': (0.5, 0.5, 0.5)}"
+
+
+class ClassifierOptions(Section):
+    """The model that is adapted. With neither ``pretrained`` nor ``checkpoint`` its weights are random."""
+
+    name: str = Field(
+        min_length=1, description="timm name, pinned to its weights; or your factory, path/to/file.py:build"
+    )
+    pretrained: bool = Field(
+        default=True, description="load timm's weights for this name, unless a checkpoint is given"
+    )
+    checkpoint: str | None = Field(
+        default=None,
+        min_length=1,
+        description="weights file, hub:<repo>:<file>, or embedded (the digits demo's); or null",
+    )
+    num_classes: int = Field(default=1000, ge=2, description="outputs, >= 2")
+    trainable: Literal["all", "norm", "none"] = Field(
+        default="all", description="which parameters learn: all, those of the normalisation layers, none"
+    )
+    image_size: int | None = Field(default=None, ge=1, description="pixels, side of its input, >= 1; null = timm's")
+    batch_norm: Literal["batch", "source"] = Field(
+        default="batch", description="BatchNorm normalises with the batch's or with the stored source statistics"
+    )
+    options: dict[str, JsonValue] = Field(
+        default={}, description="further keyword arguments of timm.create_model, or of your factory"
+    )
+
+
+def build_classifier(
+    name: str,
+    *,
+    num_classes: int = 1000,
+    pretrained: bool = False,
+    checkpoint: str | None = None,
+    trainable: str = "all",
+    image_size: int | None = None,
+    batch_norm: str = "batch",
+    options: dict[str, Any] | None = None,
+) -> Classifier:
+    """Build any timm classifier, or one of your own, in eval mode and float32.
+
+    Args:
+        name: timm name, pinned to its weights (``convnext_large.fb_in1k``); or a reference to a factory,
+            ``path/to/file.py:build``, which is called with ``options`` and returns a module with logits (B, C) of
+            normalised RGB images, its own weights loaded, and with timm's ``pretrained_cfg`` (``input_size``, ``mean``,
+            ``std``, perhaps ``crop_pct`` and ``interpolation``).
+        num_classes: outputs.
+        pretrained: load the weights that timm has for this name (from the local cache or the hub), unless a
+            checkpoint is given.
+        checkpoint: weights file instead; see :func:`dusa_ignite.models.weights.load_weights`.
+        trainable: ``all`` parameters, those of ``norm`` layers, or ``none``.
+        image_size: see :class:`Classifier`; a ``checkpoint`` must be of that size.
+        batch_norm: see :class:`Classifier`.
+        options: further keyword arguments of ``timm.create_model`` or of the factory.
+
+    Raises:
+        CheckpointError: timm does not know the name or cannot build it, or the weights are missing or do not fit.
+        ConfigError: the model cannot take RGB images of this size, or the factory does not do what it should.
+        ValueError: unknown ``trainable``.
+    """
+    backbone: Any
+    if is_reference(name):
+        backbone = _own_backbone(name, num_classes=num_classes, options=options or {})
+    else:
+        pretrained = pretrained and checkpoint is None
+        backbone = _timm_backbone(name, num_classes=num_classes, pretrained=pretrained, options=options or {})
+    if image_size is not None and hasattr(backbone, "set_input_size"):
+        backbone.set_input_size(image_size)  # models of a fixed size; interpolates the position embedding
+    if checkpoint is not None:
+        weights = load_weights(checkpoint, key="classifier.checkpoint", embedded="classifier")
+        load_strict(backbone, weights, source=f"classifier.checkpoint: {checkpoint}")
+    classifier = Classifier(backbone, image_size=image_size, batch_norm=batch_norm)
+    _check_input(classifier, name)
+    set_trainable(classifier, trainable)
+    return classifier
+
+
+def _timm_backbone(name: str, *, num_classes: int, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:3]
+        raise CheckpointError(
+            f"classifier.name: timm has no model {name!r}" + (f"; near: {', '.join(near)}" if near else "")
+        )
+    try:
+        if pretrained:
+            _check_pretrained_classes(name, num_classes)
+        with quiet():
+            return timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **options)
+    except CheckpointError:
+        raise
+    except Exception as error:  # the errors of timm, its models and the hub share no base class
+        raise CheckpointError(
+            f"classifier.pretrained: no weights for {name} ({_first_line(error)}); offline, fetch them elsewhere and "
+            f"give the file as classifier.checkpoint"
+            if pretrained
+            else f"classifier.name: timm cannot build {name} ({_first_line(error)}); check the name's tag and "
+            f"classifier.options"
+        ) from error
+
+
+def _own_backbone(reference: str, *, num_classes: int, options: dict[str, Any]) -> nn.Module:
+    """What a factory of the user's own builds; it has to say how its images are to be normalised."""
+    factory = load_part(reference, key="classifier.name")
+    try:
+        backbone = factory(**options)
+    except Exception as error:  # a user's file may raise anything
+        raise ConfigError(
+            f"classifier.name: {reference} fails ({type(error).__name__}: {error}); it is called with "
+            "classifier.options as keyword arguments"
+        ) from error
+    if not isinstance(backbone, nn.Module):
+        raise ConfigError(f"classifier.name: {reference} returns a {type(backbone).__name__}, not a torch.nn.Module")
+    declared = getattr(backbone, "pretrained_cfg", None) or {}
+    missing = [key for key in ("input_size", "mean", "std") if key not in declared]
+    if missing:
+        raise ConfigError(
+            f"classifier.name: {reference}: how its images are prepared is not known; give the module an attribute "
+            f"pretrained_cfg, a dict such as {EXAMPLE_CFG}; missing: {', '.join(missing)}"
+        )
+    backbone.num_classes = num_classes  # type: ignore[assignment]
+    return backbone
+
+
+def _check_input(classifier: Classifier, name: str) -> None:
+    """Two black images go through: a size or an option that does not work shows before a run has begun."""
+    size = classifier.image_size
+    try:
+        with torch.no_grad():
+            logits = classifier(torch.zeros(2, 3, size, size))
+    except Exception as error:  # of any layer
+        raise ConfigError(
+            f"classifier.image_size: {name} cannot take RGB images of {size} x {size} pixels ({_first_line(error)}); "
+            f"choose another size, or other classifier.options"
+        ) from error
+    if tuple(logits.shape) != (2, classifier.num_classes):
+        raise ConfigError(
+            f"classifier.num_classes: {classifier.num_classes}, but {name} returns logits of shape "
+            f"{tuple(logits.shape)} for two images"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _check_pretrained_classes(name: str, num_classes: int) -> None:
+    """timm would quietly replace a head of another size by a random one."""
+    known = timm.get_pretrained_cfg(name)
+    if known is not None and known.num_classes != num_classes:
+        raise CheckpointError(
+            f"classifier.pretrained: timm's weights for {name} have {known.num_classes} classes, "
+            f"classifier.num_classes is {num_classes}; give weights for these classes as classifier.checkpoint"
+        )

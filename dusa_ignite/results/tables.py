@@ -1,0 +1,52 @@
+"""Results as tables of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dusa_ignite.results.rows import COLUMNS, TIME_COLUMNS, Row, is_missing, mean_row
+
+SHARES = ("top1", "top5", "ece", "ema_top1")  # in [0, 1]; shown in percent
+
+
+def text_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Left-aligned first column, right-aligned others, a rule under the header and above the last line."""
+    widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
+
+    def render(line: Sequence[str]) -> str:
+        return "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([render(header), rule, *map(render, lines[:-1]), rule, render(lines[-1])])
+
+
+def results_table(rows: Sequence[Row]) -> str:
+    """The table of one run, shares in percent, columns that no row has left out."""
+    rows = [*rows, mean_row(rows)]
+    columns = [column for column in COLUMNS if any(not is_missing(row.get(column)) for row in rows)]
+    return text_table(columns, [[_cell(column, row.get(column)) for column in columns] for row in rows])
+
+
+def comparison_table(runs: Mapping[str, Sequence[Row]]) -> str:
+    """Top-1 in percent of several runs side by side, a line per task, the mean last.
+
+    Args:
+        runs: rows by run name, the mean row included (as :func:`read_csv` returns them).
+    """
+    tasks = list(dict.fromkeys(row["task"] for rows in runs.values() for row in rows if row["task"] != "mean"))
+    by_task = {name: {row["task"]: row for row in rows} for name, rows in runs.items()}
+    lines = [
+        [task, *(_cell("top1", by_task[name].get(task, {}).get("top1")) for name in runs)] for task in [*tasks, "mean"]
+    ]
+    return text_table(["top-1 (%)", *runs], lines)
+
+
+def _cell(column: str, value: Any) -> str:
+    if is_missing(value):
+        return "-"
+    if column in SHARES:
+        return f"{100 * value:.2f}"
+    if column == "loss":
+        return f"{value:.4f}"
+    return f"{value:.1f}" if column in TIME_COLUMNS else str(int(value)) if column != "task" else value
