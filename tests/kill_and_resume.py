@@ -34,7 +34,8 @@ from dusa_ignite.models import Guide
 from dusa_ignite.models.weights import save_weights
 from dusa_ignite.results.rows import TIME_COLUMNS
 from dusa_ignite.runs import adapt as adapt_module
-from dusa_ignite.runs import assemble, finish
+from dusa_ignite.runs import assemble
+from dusa_ignite.runs import finish as finish_module
 from dusa_ignite.runs.checkpoints import load_newest
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +100,7 @@ def set_trap(moment: str, rng: random.Random) -> None:
     elif moment == "between tasks":
         TaskResults.close = after(rng.randint(1, 2), TaskResults.close)  # type: ignore[method-assign]
     elif moment == "results":
-        finish.write_csv = after(rng.randint(1, 2), finish.write_csv)
+        finish_module.write_csv = after(rng.randint(1, 2), finish_module.write_csv)
 
 
 def export_transformer_too() -> None:
@@ -107,9 +108,10 @@ def export_transformer_too() -> None:
     guides: list[Guide] = []
     make, write = assemble.guide_of, ClassifierExport.write
 
-    def guide(config: Config) -> Guide:
-        guides.append(make(config))
-        return guides[-1]
+    def guide(config: Config) -> Guide | None:
+        made = make(config)
+        guides.extend([made] if made else [])
+        return made
 
     def write_both(self: ClassifierExport, engine: Engine) -> None:
         write(self, engine)
@@ -117,7 +119,7 @@ def export_transformer_too() -> None:
             path = self.folder / f"{batch_of(engine)['task'].replace('/', '_')}.transformer.safetensors"
             save_weights(dict(guides[-1].transformer.state_dict()), path)
 
-    assemble.guide_of = guide  # type: ignore[assignment]
+    assemble.guide_of = guide
     ClassifierExport.write = write_both  # type: ignore[method-assign]
 
 

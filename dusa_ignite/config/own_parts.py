@@ -75,9 +75,8 @@ def _options(section: str, reference: str) -> type[Section]:
 
 def _named(options: type[Section], reference: str) -> type[Section]:
     """The same options under the name that stands in the config."""
-    return create_model(
-        options.__name__, __base__=options, __doc__=options.__doc__, name=(Literal[reference], reference)
-    )
+    literal: Any = Literal[reference]
+    return create_model(options.__name__, __base__=options, __doc__=options.__doc__, name=(literal, reference))
 
 
 def known_names(schema: type[BaseModel], section: str) -> list[str]:

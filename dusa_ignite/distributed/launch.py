@@ -78,7 +78,7 @@ def reporting(function: Callable[..., int | None], *arguments: Any, **options: A
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
     except (Interrupted, StoppedEarly) as stop:
-        print(f"{stop}; go on with --resume", file=sys.stderr)
+        print(f"{stop}; resume with --resume", file=sys.stderr)
         return INTERRUPTED
 
 

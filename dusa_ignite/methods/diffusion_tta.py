@@ -88,7 +88,12 @@ def expected_embedding(logits: torch.Tensor, embeddings: torch.Tensor, *, top_k:
 
     Returns:
         (B, D).
+
+    Raises:
+        ValueError: ``top_k`` is not in 1 .. C.
     """
+    if top_k is not None and not 1 <= top_k <= logits.shape[1]:
+        raise ValueError(f"top_k must be in 1 .. {logits.shape[1]}, not {top_k}")
     embeddings = embeddings.detach().to(logits.dtype)
     if top_k is None:
         return logits.softmax(dim=1) @ embeddings

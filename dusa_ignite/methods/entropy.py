@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 
 from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
-from dusa_ignite.methods.base import Method
+from dusa_ignite.methods.base import Method, Trains
 from dusa_ignite.models.views import Images
 
 Weigh = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -24,7 +25,7 @@ def entropy(logits: torch.Tensor) -> torch.Tensor:
 class EntropyMethod(Method):
     """A method whose loss is a weighted mean of entropies."""
 
-    trains = "norms"
+    trains: ClassVar[Trains] = "norms"
 
     def backpropagate_entropy(self, images: Images, weigh: Weigh) -> tuple[torch.Tensor, torch.Tensor, float, int]:
         """The gradient of sum_i w_i E_i / N, over the N images of the global batch that are not left out.

@@ -41,7 +41,7 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: is a file; choose another name=... or output_dir=...")
     if not overwrite and any((folder / name).exists() for name in OUTPUTS):
-        state = "a finished run" if is_finished(folder) else "a run that has not finished (--resume goes on with it)"
+        state = "a finished run" if is_finished(folder) else "a run that has not finished (--resume resumes it)"
         raise ConfigError(f"{folder}: holds {state}; choose another name=..., or give --overwrite to replace it")
 
 

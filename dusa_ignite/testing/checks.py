@@ -58,8 +58,7 @@ def check_reset(make: Make) -> None:
     if learns:
         losses = sum(math.isfinite(output["loss"]) for output in alone.log)
         expect(losses >= 2, f"only {losses} of {len(later)} batches have a loss; give options with which more have one")
-    assert_identical(run.log[2:], alone.log)
-    assert_identical(run.state(), alone.state())
+    assert_identical({"log": run.log[2:], "state": run.state()}, {"log": alone.log, "state": alone.state()})
 
 
 def check_resume(make: Make) -> None:
@@ -74,9 +73,8 @@ def check_resume(make: Make) -> None:
         thing.load_state_dict(saved[name])
     second.engine.state.iteration = 3
     second.meet(CONTINUAL[3:])
-    assert_identical(second.log, whole.log[3:])
-    assert_identical(second.state(), whole.state())
-    assert_identical(saved["method"], kept["method"])
+    assert_identical({"log": second.log, "state": second.state()}, {"log": whole.log[3:], "state": whole.state()})
+    assert_identical({"saved": saved["method"]}, {"saved": kept["method"]})
 
 
 def check_empty(make: Make) -> None:

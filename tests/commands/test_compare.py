@@ -62,7 +62,7 @@ def test_stopped_gone_on_with_and_repeated(tmp_path: Path) -> None:
     second = compare(*arguments)
     assert second.returncode == 0, second.stderr
     assert "1 of 2 runs are finished already\n[1/1] dusa, seed 3" in second.stdout
-    assert f"goes on after update {done_before}" in (updates.parent / "log.txt").read_text()
+    assert f"resumed after update {done_before}" in (updates.parent / "log.txt").read_text()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("digits/source_seed3/*")} == times
     with (tmp_path / "digits" / "comparison.csv").open() as file:
         source, dusa = csv.DictReader(file)

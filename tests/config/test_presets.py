@@ -95,7 +95,10 @@ def test_a_variant_keeps_the_options_of_the_files_own_method(tmp_path: Path) -> 
 
 
 def test_variants_are_offered(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"method\.name: 'dusaa' is not allowed; allowed: dusa \| .* \| few, or path/to/file\.py:Name$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"method\.name: 'dusaa' is not allowed; allowed: dusa \| .* \| few, or path/to/file\.py:Name$",
+    ):
         load(tmp_path, FILE + "  few: {method: {name: dusa}}\n", "method.name=dusaa")
 
 
@@ -141,7 +144,9 @@ def test_presets_are_checked_along_with_the_command_line(tmp_path: Path) -> None
     load(tmp_path, text, "classifier.num_classes=12", "transformer.num_classes=12", "method.num_top=2")
     with pytest.raises(ConfigError, match=r"x\.yaml: presets\.dusa_u\.transformer\.num_classes=12: transformer\."):
         load(tmp_path, text)
-    with pytest.raises(ConfigError, match=r"^override classifier\.trainable=x: .*'x' should be 'all', 'norm' or 'none'"):
+    with pytest.raises(
+        ConfigError, match=r"^override classifier\.trainable=x: .*'x' should be 'all', 'norm' or 'none'"
+    ):
         load(tmp_path, text.replace("{transformer: {num_classes: 12}}", "{}"), "classifier.trainable=x")
 
 

@@ -141,5 +141,7 @@ def test_class_names(minimal: Path) -> None:
         ConfigError, match=r"data.classes: \[\] is not allowed; allowed: a file, a list of names, or null"
     ):
         classes("[]")
-    with pytest.raises(ConfigError, match=r"data.classes: 1 is not text; allowed: a file, a list of names, or null; quote"):
+    with pytest.raises(
+        ConfigError, match=r"data.classes: 1 is not text; allowed: a file, a list of names, or null; quote"
+    ):
         classes("[1, 2]")

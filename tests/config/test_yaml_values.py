@@ -20,7 +20,7 @@ VALUES: dict[str, Any] = {
     "off": "off", "on": "on", "no": "no", "yes": "yes", "No": "No", "y": "y", "n": "n", "OFF": "OFF",
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False, "tRue": "tRue",
     # What it takes for other numbers, or for none
-    "010": 10, "-007": -7, "+12": 12, "0": 0, "1_000": "1_000", "0b11": "0b11", "1:30": "1:30", "190:20:30": "190:20:30",
+    "010": 10, "-007": -7, "+12": 12, "0": 0, "1_000": "1_000", "0b11": "0b11", "1:30": "1:30", "9:20:30": "9:20:30",
     "0o17": 15, "0xF": 15, "0xfe": 254, "0o8": "0o8", "0xG": "0xG", "-0xF": "-0xF",
     "1e-5": 1e-5, "1E5": 1e5, "1.5": 1.5, ".5": 0.5, "5.": 5.0, "-1.e+3": -1000.0, "1_0.5": "1_0.5", "1.5.2": "1.5.2",
     ".inf": math.inf, "-.Inf": -math.inf, "+.INF": math.inf, "inf": "inf", "nan": "nan", "e5": "e5", ".": ".",
@@ -30,7 +30,23 @@ VALUES: dict[str, Any] = {
     "=": "=", "'010'": "010", '"off"': "off", "!!str 10": "10", "!!int '010'": 10,
 }  # fmt: skip
 TEXTS = [value for value in VALUES.values() if isinstance(value, str)]
-LOOK_LIKE_VALUES = ["010", "1e-5", "0xF", "0o17", ".inf", ".nan", "true", "null", "~", "", "<<", "5", "-1.5", " x", "a: b"]
+LOOK_LIKE_VALUES = [
+    "010",
+    "1e-5",
+    "0xF",
+    "0o17",
+    ".inf",
+    ".nan",
+    "true",
+    "null",
+    "~",
+    "",
+    "<<",
+    "5",
+    "-1.5",
+    " x",
+    "a: b",
+]
 
 
 @pytest.mark.parametrize(("text", "value"), VALUES.items())

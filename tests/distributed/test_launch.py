@@ -23,7 +23,7 @@ from dusa_ignite.runs.checkpoints import find_newest
         (
             Interrupted("stopped by a signal after update 3"),
             75,
-            "stopped by a signal after update 3; go on with --resume\n",
+            "stopped by a signal after update 3; resume with --resume\n",
         ),
     ],
 )
@@ -61,7 +61,7 @@ def test_a_signal_while_a_file_is_read_does_not_mean_that_it_is_damaged(
 
     monkeypatch.setattr(torch, "load", read)
     assert launch(lambda local_rank: find_newest(tmp_path, set_aside=True)) == 75
-    assert capsys.readouterr().err == "stopped by a signal before the first update; go on with --resume\n"
+    assert capsys.readouterr().err == "stopped by a signal before the first update; resume with --resume\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint_1.pt", "checkpoint_2.pt"]
 
 

@@ -12,28 +12,29 @@ import ignite.distributed as idist
 import pytest
 import torch
 from support import method_runs as toys
-from support.entropy import sharp_classifier, without_seed
 from support.processes import in_processes
 from torch import distributed as dist
 from torch import nn
 
-from dusa_ignite.methods.cotta import CottaMemory, cotta
-from dusa_ignite.methods.deyo import deyo
-from dusa_ignite.methods.dusa import dusa
-from dusa_ignite.methods.eata import EataMemory, eata
-from dusa_ignite.methods.roid import RoidMemory, roid
-from dusa_ignite.methods.sar import SarMemory, sar
-from dusa_ignite.methods.tent import tent
+from dusa_ignite.methods import Method
+from dusa_ignite.methods.cotta import Cotta
+from dusa_ignite.methods.deyo import Deyo
+from dusa_ignite.methods.dusa import Dusa
+from dusa_ignite.methods.eata import Eata
+from dusa_ignite.methods.roid import Roid
+from dusa_ignite.methods.sar import Sar
+from dusa_ignite.methods.tent import Tent
+from dusa_ignite.testing import sharp_classifier
 
-METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "tent": (without_seed(tent), {}),
-    "eata": (without_seed(eata), {"memory": EataMemory, "entropy_margin": 0.2, "redundancy_margin": 0.95}),
-    "sar": (without_seed(sar), {"memory": SarMemory, "entropy_margin": 0.2, "recovery_threshold": 0.0}),
-    "deyo": (deyo, {"entropy_threshold": 0.6, "plpd_threshold": 0.1, "destruction": "pixel"}),
-    "cotta": (cotta, {"memory": CottaMemory, "confidence_threshold": 1.0, "num_augmentations": 1}),
-    "roid": (roid, {"memory": RoidMemory}),
-    "roid, certain": (roid, {"memory": RoidMemory, "consistency": False}),
-    "dusa": (dusa, {"guided": True, "num_top": 2, "num_random": 1}),
+METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
+    "tent": (Tent, {}),
+    "eata": (Eata, {"entropy_margin": 0.2, "redundancy_margin": 0.95, "beta": 0.0}),
+    "sar": (Sar, {"entropy_margin": 0.2, "recovery_threshold": 0.0}),
+    "deyo": (Deyo, {"entropy_threshold": 0.6, "plpd_threshold": 0.1, "destruction": "pixel"}),
+    "cotta": (Cotta, {"confidence_threshold": 1.0, "num_augmentations": 1}),
+    "roid": (Roid, {}),
+    "roid, certain": (Roid, {"consistency": False}),
+    "dusa": (Dusa, {"num_top": 2, "num_random": 1}),
 }
 BATCHES = [
     ("fog", 0, 5),
@@ -71,13 +72,13 @@ class SyncedBatchNorm(nn.BatchNorm2d):
 
 
 def make(name: str) -> toys.Run:
-    factory, options = METHODS[name]
+    method, options = METHODS[name]
     classifier = sharp_classifier("test_resnet")
     if idist.get_world_size() > 1:
         for module in classifier.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.__class__ = SyncedBatchNorm
-    return toys.Run(factory, **{"classifier": classifier, "lr": 0.002, **options})
+    return toys.Run(method, **{"classifier": classifier, "lr": 0.002, **options})
 
 
 def adapt() -> dict[str, Any]:

@@ -10,32 +10,17 @@ import pytest
 import torch
 from support import method_runs as toys
 from support.entropy import unit_images
-from support.toys import CLASSES, SIDE, assert_identical, toy_classifier
+from support.made_methods import make_bn as make
+from support.made_methods import make_mixed_bn as make_mixed
+from support.made_methods import source_classifier
+from support.toys import CLASSES, assert_identical, toy_classifier
 from timm.layers import BatchNormAct2d
 from torch import nn
 
 from dusa_ignite.errors import DataError
-from dusa_ignite.methods.bn import MixedStatistics, batch_norm_layers, bn, global_statistics
+from dusa_ignite.methods.bn import Bn
+from dusa_ignite.methods.mixed_statistics import MixedStatistics, batch_norm_layers, global_statistics
 from dusa_ignite.models import Classifier
-
-
-def source_classifier(name: str) -> Classifier:
-    """Its stored statistics are not just 0 and 1; a single image has statistics in every layer."""
-    classifier = toy_classifier(name, batch_norm="source").double()
-    classifier.image_size = 2 * SIDE
-    for layer in batch_norm_layers(classifier):
-        generator = torch.Generator().manual_seed(layer.num_features)
-        layer.running_mean += 0.3 * torch.randn(layer.num_features, generator=generator)  # type: ignore[operator]
-        layer.running_var *= 0.5 + torch.rand(layer.num_features, generator=generator)  # type: ignore[operator]
-    return classifier
-
-
-def make(name: str = "test_resnet", **options: Any) -> toys.Run:
-    return toys.Run(bn, **{"classifier": source_classifier(name), "lr": None, **options})
-
-
-def make_mixed(**options: Any) -> toys.Run:
-    return make("test_efficientnet", alpha=0.25, **options)
 
 
 def test_statistics_by_hand() -> None:
@@ -123,7 +108,7 @@ def test_one_image() -> None:
 
 def test_batch_statistics_of_the_classifier_itself_are_refused() -> None:
     with pytest.raises(ValueError, match="batch_norm='source'"):
-        bn(classifier=toy_classifier("test_resnet"), micro_batch_size=2)
+        Bn(classifier=toy_classifier("test_resnet"), micro_batch_size=2)
 
 
 def test_no_image() -> None:

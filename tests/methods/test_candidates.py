@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from dusa_ignite.methods.candidates import candidate_weights, select_candidates
+from dusa_ignite.methods import candidates as module
+from dusa_ignite.methods.candidates import candidate_weights
 from dusa_ignite.methods.draws import draw_batch
 from dusa_ignite.models.guides.times import fixed
+
+
+def select_candidates(logits: torch.Tensor, **options: Any) -> torch.Tensor:
+    """With the published draw, where no other is asked for."""
+    return module.select_candidates(logits, **{"temperature": 1.0, "draw": "multinomial", **options})
 
 
 def gumbel_of(*seeds: int) -> torch.Tensor:
@@ -112,7 +118,9 @@ def test_candidates_carry_no_gradient_and_need_no_images() -> None:
 def test_weights_are_the_softmax_of_the_normalised_logits() -> None:
     logits, candidates = torch.tensor([[3.0, 0.0, 4.0]]), torch.tensor([[2, 1]])
     normalised = math.exp(0.8) / (math.exp(0.8) + 1)  # the norm is 5
-    assert candidate_weights(logits, candidates).tolist()[0] == pytest.approx([normalised, 1 - normalised])
+    assert candidate_weights(logits, candidates, normalise_logits=True).tolist()[0] == pytest.approx(
+        [normalised, 1 - normalised]
+    )
     raw = math.exp(4) / (math.exp(4) + 1)
     weights = candidate_weights(logits, candidates, normalise_logits=False)
     assert weights.tolist()[0] == pytest.approx([raw, 1 - raw])

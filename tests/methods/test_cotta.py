@@ -8,23 +8,17 @@ from typing import Any
 import pytest
 import torch
 from support import method_runs as toys
+from support.made_methods import AVERAGING
+from support.made_methods import make_averaging_cotta as make_averaging
+from support.made_methods import make_cotta as make
 from support.toys import SEED, assert_identical, toy_classifier
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dusa_ignite.handlers import TaskReset
 from dusa_ignite.methods.augmentations import augment
-from dusa_ignite.methods.cotta import CottaMemory, cotta, restore, symmetric_cross_entropy
+from dusa_ignite.methods.cotta import Cotta, restore
+from dusa_ignite.methods.losses import symmetric_cross_entropy
 from dusa_ignite.utils.seeding import numpy_generator, sample_generators
-
-AVERAGING: dict[str, Any] = {"confidence_threshold": 1.0, "num_augmentations": 2}
-
-
-def make(**options: Any) -> toys.Run:
-    return toys.Run(cotta, memory=CottaMemory, **{"restore_probability": 0.2, "teacher_decay": 0.9, **options})
-
-
-def make_averaging(**options: Any) -> toys.Run:
-    return make(**{**AVERAGING, **options})
 
 
 def test_symmetric_cross_entropy_by_hand() -> None:
@@ -113,7 +107,7 @@ def test_frozen_parameters_are_not_restored() -> None:
 
 def test_augmentations_act_on_images_that_are_not_normalised() -> None:
     run, seen = make_averaging(), []
-    handle = run.memory.teacher.classifier.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    handle = run.method.teacher.classifier.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     run.meet(toys.CONTINUAL[:1])
     handle.remove()
     given = torch.cat(seen)
@@ -125,12 +119,12 @@ def test_augmentations_act_on_images_that_are_not_normalised() -> None:
 
 
 def test_a_reset_keeps_no_other_teacher_on_the_device() -> None:
-    class Memory:
+    class Teaching:
         def state_dict(self) -> dict[str, Any]:
             return {"teacher": {"weight": torch.ones(2, device="cuda")}, "bank": [torch.ones(1, device="cuda"), "fog"]}
 
     with FakeTensorMode():  # which has a GPU everywhere
-        snapshot = TaskReset({"method": Memory()}).snapshot["method"]
+        snapshot = TaskReset({"method": Teaching()}).snapshot["method"]
     assert [snapshot["teacher"]["weight"].device.type, snapshot["bank"][0].device.type] == ["cpu", "cpu"]
     assert snapshot["bank"][1] == "fog"
 
@@ -143,11 +137,11 @@ def test_a_reset_shares_nothing_with_the_teacher() -> None:
         run.meet(toys.CONTINUAL[:2])
         assert_identical(reset.snapshot["method"], kept)
         reset.reset()
-        assert_identical(run.memory.state_dict(), kept)
+        assert_identical(run.method.state_dict(), kept)
 
 
 def test_what_is_published() -> None:
-    defaults = cotta.__kwdefaults__
+    defaults = {name: field.default for name, field in Cotta.Options.model_fields.items()}
     expected = {"num_augmentations": 32, "confidence_threshold": 0.1, "teacher_decay": 0.999}
     assert {name: defaults[name] for name in expected} == expected
     assert defaults["restore_probability"] == 0.001

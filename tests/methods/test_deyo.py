@@ -10,28 +10,19 @@ import torch
 from support import method_runs as toys
 from support.entropy import (
     LOG_CLASSES,
-    LR,
     PlainSgd,
     check_nothing_reliable,
     plain_entropy,
-    sharp_classifier,
     unit_images,
 )
+from support.made_methods import make_deyo as make
+from support.made_methods import make_deyo_with_batch_norm as make_with_batch_norm
 from support.toys import SEED, toy_classifier
 
-from dusa_ignite.methods.deyo import destroy, deyo, probability_difference
+from dusa_ignite.methods.destruction import destroy
+from dusa_ignite.methods.deyo import Deyo, probability_difference
+from dusa_ignite.testing import sharp_classifier
 from dusa_ignite.utils.seeding import sample_generators
-
-OPTIONS: dict[str, Any] = {"entropy_threshold": 0.4, "plpd_threshold": 0.05}
-
-
-def make(**options: Any) -> toys.Run:
-    return toys.Run(deyo, **{"classifier": sharp_classifier(), "lr": LR, **OPTIONS, **options})
-
-
-def make_with_batch_norm(**options: Any) -> toys.Run:
-    options = {"classifier": sharp_classifier("test_resnet"), "destruction": "pixel", "plpd_threshold": -0.5, **options}
-    return make(**options)
 
 
 def generators(count: int) -> list[torch.Generator]:
@@ -54,12 +45,14 @@ def test_patches_change_places() -> None:
             (y, x), (v, u) = divmod(place, 4), divmod(cell, 4)
             here = other[:, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
             assert torch.equal(here, image[:, 2 * v : 2 * v + 2, 2 * u : 2 * u + 2])
-    assert torch.equal(destroy(images[1:], generators(2)[1:], destruction="patch"), shuffled[1:])  # each on its own
+    assert torch.equal(
+        destroy(images[1:], generators(2)[1:], destruction="patch", patches_per_side=4), shuffled[1:]
+    )  # each on its own
 
 
 def test_patches_that_do_not_divide_the_image() -> None:
     images = torch.rand(2, 3, 30, 30, generator=torch.Generator().manual_seed(0))
-    shuffled = destroy(images, generators(2), destruction="patch")
+    shuffled = destroy(images, generators(2), destruction="patch", patches_per_side=4)
     assert shuffled.shape == images.shape
     assert shuffled.min() >= 0
     assert shuffled.max() <= 1
@@ -68,7 +61,7 @@ def test_patches_that_do_not_divide_the_image() -> None:
 
 def test_pixels_change_places() -> None:
     images = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    shuffled = destroy(images, generators(2), destruction="pixel")
+    shuffled = destroy(images, generators(2), destruction="pixel", patches_per_side=4)
     for image, other in zip(images, shuffled, strict=True):
         assert not torch.equal(image, other)
         assert sorted(image.flatten(1).T.tolist()) == sorted(other.flatten(1).T.tolist())  # colours stay together
@@ -76,11 +69,11 @@ def test_pixels_change_places() -> None:
 
 def test_the_middle_is_occluded() -> None:
     images = torch.arange(3 * 16.0).view(1, 3, 4, 4)
-    occluded = destroy(images, generators(1), destruction="occlusion")
+    occluded = destroy(images, generators(1), destruction="occlusion", patches_per_side=4)
     assert occluded[0, 0].tolist() == [[0, 1, 2, 3], [4, 7.5, 7.5, 7], [8, 7.5, 7.5, 11], [12, 13, 14, 15]]
     assert occluded[0, 2, 1, 1] == 39.5
     with pytest.raises(ValueError, match="patch, pixel or occlusion"):
-        destroy(images, generators(1), destruction="blur")
+        destroy(images, generators(1), destruction="blur", patches_per_side=4)
 
 
 @pytest.mark.parametrize("destruction", ["patch", "occlusion"])
@@ -93,7 +86,7 @@ def test_updates_in_plain_torch(destruction: str) -> None:
         images, index = unit_images(step), toys.make_batch(*step)["index"]
         own = sample_generators(SEED, step[0], index)
         with torch.no_grad():
-            q = classifier(destroy(images, own, destruction=destruction)).softmax(1)
+            q = classifier(destroy(images, own, destruction=destruction, patches_per_side=4)).softmax(1)
         logits = classifier(images)
         p, e = logits.softmax(1), plain_entropy(logits)
         plpd = [(p[i, p[i].argmax()] - q[i, p[i].argmax()]).item() for i in range(len(p))]
@@ -130,7 +123,7 @@ def test_a_batch_without_an_image_that_rests_on_the_object() -> None:
 
 def test_what_is_published() -> None:
     expected = {"entropy_threshold": 0.5, "entropy_margin": 0.4, "plpd_threshold": 0.2, "patches_per_side": 4}
-    assert {name: deyo.__kwdefaults__[name] for name in expected} == expected
+    assert {name: Deyo.Options.model_fields[name].default for name in expected} == expected
 
 
 def test_without_learning_it_is_the_source() -> None:

@@ -8,20 +8,22 @@ from typing import Any
 import pytest
 import torch
 from support import method_runs as toys
+from support.made_methods import make_diffusion_tta as make
 from support.toys import CLASSES, SEED, toy_classifier, toy_guide
 
-from dusa_ignite.methods.diffusion_tta import diffusion_tta, expected_embedding
+from dusa_ignite.methods.diffusion_tta import DiffusionTta, expected_embedding
+from dusa_ignite.testing import Run
 from dusa_ignite.utils.seeding import sample_generators
 
 
-def make(**options: Any) -> toys.Run:
-    return toys.Run(diffusion_tta, guided=True, **{"num_samples": 2, **options})
+def make_predicting_after(**parts: Any) -> Run:
+    return Run(DiffusionTta, DiffusionTta.Options(num_samples=2, predict_after=True), **parts)
 
 
 def test_expected_embedding_by_hand() -> None:
     logits = torch.tensor([[math.log(0.6), math.log(0.1), math.log(0.3)]], dtype=torch.float64, requires_grad=True)
     table = torch.tensor([[1.0, 0.0], [0.0, 10.0], [-1.0, 1.0]], dtype=torch.float64, requires_grad=True)
-    mixed = expected_embedding(logits, table)
+    mixed = expected_embedding(logits, table, top_k=None)
     assert mixed.tolist()[0] == pytest.approx([0.3, 1.3])
     assert expected_embedding(logits, table, top_k=2).tolist()[0] == pytest.approx([1 / 3, 1 / 3])
     assert expected_embedding(logits, table, top_k=1).tolist()[0] == pytest.approx([1, 0])
@@ -38,7 +40,7 @@ def test_a_certain_classifier_asks_about_one_class() -> None:
     assert embeddings.shape == (CLASSES, 16)
     classes = torch.tensor([4, 1])
     expected = guide.predict(x_t, time, classes[:, None]).squeeze(1)
-    certain = expected_embedding(1e4 * torch.eye(CLASSES, dtype=torch.float64)[classes], embeddings)
+    certain = expected_embedding(1e4 * torch.eye(CLASSES, dtype=torch.float64)[classes], embeddings, top_k=None)
     toys.assert_close(guide.predict_embedded(x_t, time, certain), expected)
     no_class = guide.predict(x_t, time, torch.full((2, 1), CLASSES)).squeeze(1)
     toys.assert_close(guide.predict_unconditional(x_t, time), no_class, tolerance=0)
@@ -74,7 +76,7 @@ def test_two_updates_in_plain_torch(top_k: int | None) -> None:
 
 
 def test_predictions_after_the_update() -> None:
-    run = make(predict_after=True).meet(toys.CONTINUAL[:1])
+    run = make_predicting_after().meet(toys.CONTINUAL[:1])
     images = toys.make_batch(*toys.CONTINUAL[0])["images"].double() / 255
     toys.assert_close(run.log[0]["y_pred"], run.classifier(images).detach())
     before = make().meet(toys.CONTINUAL[:1])
@@ -82,17 +84,25 @@ def test_predictions_after_the_update() -> None:
     assert (run.log[0]["y_pred"] - before.log[0]["y_pred"]).abs().max() > 1e-6
 
 
-@pytest.mark.parametrize(("option", "value"), [("num_samples", 0), ("top_k", 0), ("top_k", CLASSES + 1)])
-def test_impossible_options(option: str, value: int) -> None:
-    with pytest.raises(ValueError, match=f"{option} must be .* not {value}"):
-        make(**{option: value})
+@pytest.mark.parametrize("option", ["num_samples", "top_k"])
+def test_impossible_options(option: str) -> None:
+    with pytest.raises(ValueError, match=f"{option}\n.*greater than or equal to 1"):
+        make(**{option: 0})
+
+
+def test_more_classes_than_there_are() -> None:
+    with pytest.raises(ValueError, match=f"top_k must be in 1 .. {CLASSES}, not {CLASSES + 1}"):
+        make(top_k=CLASSES + 1).meet(toys.CONTINUAL[:1])
+    (problem,) = DiffusionTta.Options(top_k=CLASSES + 1).problems(num_classes=CLASSES)
+    assert problem == (("method.top_k",), f"{CLASSES + 1} is not allowed; allowed: <= {CLASSES} classes")
+    assert list(DiffusionTta.Options(top_k=CLASSES).problems(num_classes=CLASSES)) == []
 
 
 def test_batches_of_one() -> None:
     assert math.isfinite(make().meet([("fog", 3, 1)]).log[0]["loss"])
 
 
-@pytest.mark.parametrize("predict_after", [False, True])
+@pytest.mark.parametrize("variant", [make, make_predicting_after])
 @pytest.mark.parametrize(
     "check",
     [
@@ -104,5 +114,5 @@ def test_batches_of_one() -> None:
         toys.check_without_learning,
     ],
 )
-def test_contract(check: Any, predict_after: bool) -> None:
-    check(lambda **options: make(predict_after=predict_after, **options))
+def test_contract(check: Any, variant: Any) -> None:
+    check(variant)

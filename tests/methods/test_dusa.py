@@ -8,108 +8,25 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Engine
-from torch import nn
+from support.dusa_setup import (
+    CLASSES,
+    SEED,
+    TASK,
+    LinearClassifier,
+    Setup,
+    changed,
+    make_batch,
+    make_classifier,
+    make_guide,
+)
 
-from dusa_ignite.methods.dusa import dusa
-from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer
-from dusa_ignite.models.classifier import norm_parameters
-from dusa_ignite.models.guides.paths import PATHS
-from dusa_ignite.models.guides.times import uniform
+from dusa_ignite.engine import Output
+from dusa_ignite.models import Guide
+from dusa_ignite.models.norms import norm_parameters
 from dusa_ignite.utils.seeding import sample_generators
 
-CLASSES = 6
-TASK = "noise/5"
-SEED = 11
 
-
-class Toy(nn.Module):
-    """A linear classifier of 16 x 16 images."""
-
-    num_classes = CLASSES
-    uses_batch_statistics = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3 * 16 * 16, CLASSES)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.linear(images.flatten(1))
-
-
-def make_guide(*, trainable: bool = True, **kwargs: Any) -> Guide:
-    """A tiny transformer in pixel space, with weights that let every parameter matter."""
-    torch.manual_seed(1)
-    transformer = load_transformer(
-        "random",
-        family="repa",
-        num_classes=CLASSES,
-        latent_size=16,
-        in_channels=3,
-        patch_size=8,
-        hidden_size=16,
-        depth=1,
-        num_heads=2,
-    )
-    with torch.no_grad():
-        for parameter in transformer.parameters():
-            if parameter.requires_grad:
-                parameter.normal_(std=0.2)
-        transformer.y_embedder.embedding_table.weight.normal_()
-    if not trainable:
-        transformer.requires_grad_(False)
-    return Guide(transformer, path=PATHS["linear"], image_size=16, **kwargs).eval()
-
-
-def make_classifier(name: str, **kwargs: Any) -> Classifier:
-    torch.manual_seed(2)
-    options = {"img_size": 32} if name == "test_vit" else None
-    return build_classifier(name, num_classes=CLASSES, image_size=32, options=options, **kwargs)
-
-
-def make_batch(count: int, side: int = 16) -> dict[str, Any]:
-    images = torch.randint(256, (count, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
-    return {"images": images, "labels": torch.arange(count) % CLASSES, "index": torch.arange(count) * 7, "task": TASK}
-
-
-LOSS: dict[str, Any] = {"distance": "norm_l2", "p": 0.5, "c": 1e-3, "cosine_weight": 1.0}
-
-
-class Setup:
-    """A classifier, a guide and an optimizer over all that is trainable, in a group for each."""
-
-    def __init__(self, classifier: Any, guide: Guide, *, lr: float = 1e-3, guide_lr: float | None = None) -> None:
-        self.classifier, self.guide = classifier, guide
-        rates = {classifier: lr, guide: lr if guide_lr is None else guide_lr}
-        groups = [
-            {"params": [p for p in model.parameters() if p.requires_grad], "lr": rate} for model, rate in rates.items()
-        ]
-        self.optimizer = torch.optim.Adam([group for group in groups if group["params"]])
-
-    def update(
-        self, batch: dict[str, Any], *, micro_batch_size: int = 8, factory: Any = dusa, **kwargs: Any
-    ) -> dict[str, Any]:
-        step = factory(
-            classifier=self.classifier,
-            guide=self.guide,
-            optimizer=self.optimizer,
-            seed=SEED,
-            micro_batch_size=micro_batch_size,
-            **{"time": uniform(t_min=0.2, t_max=0.8), "num_top": 2, "num_random": 2, **LOSS, **kwargs},
-        )
-        return step(Engine(step), batch)
-
-    def state(self) -> dict[str, torch.Tensor]:
-        models = {"classifier": self.classifier, "guide": self.guide}
-        return {f"{k}.{n}": v.clone() for k, model in models.items() for n, v in model.state_dict().items()}
-
-
-def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
-    assert before.keys() == after.keys()
-    return {name for name in before if not torch.equal(before[name], after[name])}
-
-
-def plain_loss(classifier: Toy, guide: Guide, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+def plain_loss(classifier: LinearClassifier, guide: Guide, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """The logits and the loss of a batch in plain torch, image by image."""
     transformer = guide.transformer
     images = batch["images"].double() / 255
@@ -135,7 +52,7 @@ def plain_loss(classifier: Toy, guide: Guide, batch: dict[str, Any]) -> tuple[to
 
 def test_two_updates_equal_plain_torch() -> None:
     torch.manual_seed(0)
-    setup = Setup(Toy().double(), make_guide().double(), lr=1e-3, guide_lr=5e-4)
+    setup = Setup(LinearClassifier().double(), make_guide().double(), lr=1e-3, guide_lr=5e-4)
     classifier, guide = copy.deepcopy(setup.classifier), copy.deepcopy(setup.guide)
     rates = {p: lr for model, lr in ((classifier, 1e-3), (guide, 5e-4)) for p in model.parameters() if p.requires_grad}
     moments: dict[torch.Tensor, list[Any]] = {p: [0, 0] for p in rates}
@@ -174,7 +91,7 @@ def test_predictions_are_from_before_the_update() -> None:
     [("test_vit", "batch"), ("test_convnext", "batch"), ("test_resnet", "batch"), ("test_resnet", "source")],
 )
 def test_micro_batches_do_not_change_the_update(name: str, batch_norm: str) -> None:
-    def run(micro_batch_size: int) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
+    def run(micro_batch_size: int) -> tuple[list[Output], dict[str, torch.Tensor]]:
         classifier = make_classifier(name, batch_norm=batch_norm).double()
         setup = Setup(classifier, make_guide().double(), lr=1e-4)
         outputs = [setup.update(make_batch(8), micro_batch_size=micro_batch_size) for _ in range(2)]
@@ -194,7 +111,7 @@ def test_micro_batches_do_not_change_the_update(name: str, batch_norm: str) -> N
 
 def test_draws_depend_on_the_samples_position_not_on_its_place_in_the_batch() -> None:
     def loss_of(rows: list[int]) -> float:
-        setup, batch = Setup(Toy().double(), make_guide().double()), make_batch(4)
+        setup, batch = Setup(LinearClassifier().double(), make_guide().double()), make_batch(4)
         torch.manual_seed(0)
         setup.classifier.linear.reset_parameters()
         return setup.update({key: value if key == "task" else value[rows] for key, value in batch.items()})["loss"]
@@ -257,7 +174,7 @@ def test_an_empty_batch_changes_nothing() -> None:
 
 def test_diagnostics_rate_each_candidates_own_prediction() -> None:
     torch.manual_seed(0)
-    setup, batch = Setup(Toy().double(), make_guide().double()), make_batch(2)
+    setup, batch = Setup(LinearClassifier().double(), make_guide().double()), make_batch(2)
     top = setup.classifier(batch["images"].double() / 255).argmax(dim=1)
     expected = []
     for image, own, label in zip(batch["images"], sample_generators(SEED, TASK, batch["index"]), top, strict=True):

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from test_dusa import Setup, Toy, changed, make_batch, make_classifier, make_guide
+from support.dusa_setup import LinearClassifier, Setup, changed, make_batch, make_classifier, make_guide
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dusa_ignite.methods.dusa import dusa
-from dusa_ignite.methods.dusa_u import dusa_u
+from dusa_ignite.engine import Output
+from dusa_ignite.methods.dusa import Dusa
+from dusa_ignite.methods.dusa_u import DusaU
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 8])
 def test_a_loss_that_is_no_number_skips_the_update(micro_batch_size: int) -> None:
-    setup = Setup(Toy(), make_guide())
+    setup = Setup(LinearClassifier(), make_guide())
     setup.update(make_batch(4))
     with torch.no_grad():
         setup.guide.transformer.final_layer.linear.bias[0] = math.nan  # type: ignore[union-attr, operator]
@@ -34,7 +35,7 @@ def test_a_loss_that_is_no_number_skips_the_update(micro_batch_size: int) -> Non
 
 
 def test_an_infinite_gradient_under_a_finite_loss_skips_the_update() -> None:
-    setup = Setup(Toy(), make_guide())
+    setup = Setup(LinearClassifier(), make_guide())
     handle = setup.classifier.linear.bias.register_hook(lambda gradient: gradient * math.inf)
     before = setup.state()
     output = setup.update(make_batch(4))
@@ -47,7 +48,7 @@ def test_an_infinite_gradient_under_a_finite_loss_skips_the_update() -> None:
 
 
 def test_float16_overflow_skips_the_update_and_lowers_the_scale() -> None:
-    setup = Setup(Toy(), make_guide(autocast_dtype=torch.float16))
+    setup = Setup(LinearClassifier(), make_guide(autocast_dtype=torch.float16))
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40, backoff_factor=2.0**-30)
     before = setup.state()
     output = setup.update(make_batch(4), scaler=scaler)
@@ -74,23 +75,23 @@ class Casts(TorchDispatchMode):
         return output
 
 
-@pytest.mark.parametrize(("factory", "expected"), [(dusa, 1), (dusa_u, 1 + 3)])  # in dusa_u, 3 passes have no graph
-def test_weights_are_cast_once_for_all_micro_batches(factory: Any, expected: int) -> None:
-    setup = Setup(Toy(), make_guide(autocast_dtype=torch.bfloat16))
+@pytest.mark.parametrize(("method", "expected"), [(Dusa, 1), (DusaU, 1 + 3)])  # in dusa_u, 3 passes have no graph
+def test_weights_are_cast_once_for_all_micro_batches(method: type[Dusa], expected: int) -> None:
+    setup = Setup(LinearClassifier(), make_guide(autocast_dtype=torch.bfloat16))
     before = setup.state()
     with Casts(setup.guide.transformer.blocks[0].attn.qkv.weight.shape) as casts:  # type: ignore[union-attr, index]
-        setup.update(make_batch(6), micro_batch_size=2, factory=factory)
+        setup.update(make_batch(6), micro_batch_size=2, method=method)
     assert casts.count == expected
     assert "guide.transformer.blocks.0.attn.qkv.weight" in changed(before, setup.state())
     with Casts(casts.shape) as casts:
-        setup.update(make_batch(6), micro_batch_size=2, factory=factory)
+        setup.update(make_batch(6), micro_batch_size=2, method=method)
     assert casts.count == expected  # after the step they are others
 
 
 def test_a_scaled_loss_makes_the_same_update() -> None:
     def run(scaler: torch.amp.GradScaler | None) -> tuple[float, dict[str, torch.Tensor]]:
         torch.manual_seed(0)
-        setup = Setup(Toy().double(), make_guide().double())
+        setup = Setup(LinearClassifier().double(), make_guide().double())
         return setup.update(make_batch(4), scaler=scaler)["loss"], setup.state()
 
     plain_loss, plain = run(None)
@@ -125,7 +126,7 @@ def test_bfloat16_update_on_a_gpu_is_finite() -> None:
 @pytest.mark.gpu
 @needs_cuda
 def test_float64_updates_on_gpu_and_cpu_agree() -> None:
-    def run(device: str) -> list[dict[str, Any]]:
+    def run(device: str) -> list[Output]:
         classifier = make_classifier("test_convnext").to(device, torch.float64)
         setup = Setup(classifier, make_guide().to(device, torch.float64), lr=1e-4)
         return [setup.update(make_batch(8), micro_batch_size=3) for _ in range(3)]

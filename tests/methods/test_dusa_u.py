@@ -10,16 +10,16 @@ import torch
 from safetensors.torch import save_file
 from support import method_runs as toys
 from support.files import load_golden, split_golden
+from support.made_methods import make_dusa_u as make
 from support.toys import CLASSES, SEED, toy_classifier, toy_guide
 
-from dusa_ignite.methods.dusa_u import dusa_u, dusa_u_loss
+from dusa_ignite.methods.dusa_u import dusa_u_loss
+from dusa_ignite.methods.losses import Loss
 from dusa_ignite.models import Guide, load_transformer
-from dusa_ignite.models.guides.paths import PATHS
+from dusa_ignite.models.guides.paths import ddpm
 from dusa_ignite.utils.seeding import sample_generators
 
-
-def make(**options: Any) -> toys.Run:
-    return toys.Run(dusa_u, guided=True, **{"num_top": 2, "num_random": 1, **options})
+PUBLISHED: dict[str, Any] = {"normalise_logits": True, **Loss().model_dump()}
 
 
 def assert_relative(actual: torch.Tensor | None, expected: torch.Tensor, tolerance: float) -> None:
@@ -34,14 +34,14 @@ def test_golden_step(tmp_path: Path, dtype: torch.dtype) -> None:
     weights, _, sizes = split_golden("dit_tiny")
     save_file(weights, tmp_path / "weights.safetensors")
     transformer = load_transformer(str(tmp_path / "weights.safetensors"), family="dit", **sizes).to(dtype)
-    guide = Guide(transformer, path=PATHS["ddpm"], image_size=8)
+    guide = Guide(transformer, path=ddpm, image_size=8)
     x0, noise = golden["latents"].to(dtype), golden["noise"].to(dtype)
     x_t, target, model_time = guide.path(x0, noise, torch.full((3,), 0.1))
     logits = golden["logits"].to(dtype).requires_grad_()
     with torch.no_grad():
         conditional = guide.predict(x_t, model_time, golden["classes"])
     unconditional = guide.predict_unconditional(x_t, model_time)
-    loss = dusa_u_loss(logits, golden["classes"], conditional, unconditional, target)
+    loss = dusa_u_loss(logits, golden["classes"], conditional, unconditional, target, **PUBLISHED)
     loss.backward()
     assert_relative(loss.detach(), golden["loss"], 1e-5)
     assert_relative(logits.grad, golden["grad_logits"], 1e-4)
@@ -52,7 +52,8 @@ def test_golden_step(tmp_path: Path, dtype: torch.dtype) -> None:
 def test_no_gradient_reaches_the_conditional_predictions() -> None:
     conditional, target = torch.randn(2, 3, 4, requires_grad=True), torch.zeros(2, 4)
     unconditional, logits = torch.ones(2, 4, requires_grad=True), torch.randn(2, 5, requires_grad=True)
-    dusa_u_loss(logits, torch.tensor([[0, 1, 2]] * 2), conditional, unconditional, target).backward()
+    classes = torch.tensor([[0, 1, 2]] * 2)
+    dusa_u_loss(logits, classes, conditional, unconditional, target, **PUBLISHED).backward()
     assert conditional.grad is None
     assert logits.grad is not None
     assert unconditional.grad is not None

@@ -10,39 +10,22 @@ import torch
 from support import method_runs as toys
 from support.entropy import (
     LOG_CLASSES,
-    LR,
     PlainSgd,
     check_nothing_reliable,
     plain_entropy,
-    sharp_classifier,
     unit_images,
-    without_seed,
 )
-from support.toys import CLASSES, SIDE, assert_identical, toy_classifier
-from support.written_runs import DIGITS
+from support.made_methods import CLEAN, make_eta
+from support.made_methods import make_eata as make
+from support.toys import CLASSES, SEED, assert_identical, toy_classifier
 
-from dusa_ignite.config import load_config
+from dusa_ignite.data.clean import clean_images
 from dusa_ignite.errors import DataError
 from dusa_ignite.handlers import TaskReset
-from dusa_ignite.methods.eata import EataMemory, backpropagate_drift, eata, fisher_information
-from dusa_ignite.runs import build, build_method
-
-OPTIONS: dict[str, Any] = {"entropy_margin": 0.35, "redundancy_margin": 0.7, "beta": 0.5}
-CLEAN = [  # every process has them all
-    torch.rand(count, 3, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(count))
-    for count in (4, 2)
-]
-
-
-def make(**options: Any) -> toys.Run:
-    classifier = options.pop("classifier", None) or sharp_classifier()
-    fisher = fisher_information(classifier.double(), CLEAN, micro_batch_size=3)
-    options = {"classifier": classifier, "lr": LR, "fisher": fisher, **OPTIONS, **options}
-    return toys.Run(without_seed(eata), memory=EataMemory, **options)
-
-
-def make_eta(**options: Any) -> toys.Run:
-    return make(fisher=None, **options)
+from dusa_ignite.methods.eata import Eata
+from dusa_ignite.methods.fisher import backpropagate_drift, fisher_information
+from dusa_ignite.testing import Run, sharp_classifier
+from dusa_ignite.utils.seeding import numpy_generator
 
 
 def test_fisher_in_plain_torch() -> None:
@@ -99,17 +82,17 @@ def test_two_updates_in_plain_torch(variant: Any) -> None:
         assert output["diagnostics"] == {"reliable": len(kept) / len(p), "skipped_update": 0}
     assert used == [4, 2, 1]  # each filter leaves some out
     toys.assert_close(run.state()["classifier"], classifier.state_dict())
-    toys.assert_close(run.memory.mean_prediction, mean)
+    toys.assert_close(run.method.mean_prediction, mean)
 
 
 def test_a_reset_clears_the_moving_average() -> None:
     run = make()
     reset = TaskReset(run.stateful)
     run.meet(toys.CONTINUAL[:1])
-    assert run.memory.mean_prediction.sum().item() == pytest.approx(1)
+    assert run.method.mean_prediction.sum().item() == pytest.approx(1)
     reset.reset()
-    assert run.memory.mean_prediction.isnan().all()
-    assert run.memory.mean_prediction.shape == (CLASSES,)
+    assert run.method.mean_prediction.isnan().all()
+    assert run.method.mean_prediction.shape == (CLASSES,)
 
 
 def test_a_batch_without_a_reliable_image() -> None:
@@ -122,7 +105,7 @@ def test_a_batch_of_redundant_images() -> None:
 
 def test_what_is_published() -> None:
     expected = {"beta": 2000.0, "entropy_margin": 0.4, "redundancy_margin": 0.05, "prediction_decay": 0.9}
-    assert {name: eata.__kwdefaults__[name] for name in expected} == expected
+    assert {name: Eata.Options.model_fields[name].default for name in expected} == expected
 
 
 def test_without_learning_it_is_the_source() -> None:
@@ -138,14 +121,25 @@ def test_contract(check: Any, variant: Any) -> None:
     check(variant)
 
 
+def test_the_fisher_information_is_that_of_clean_images_drawn_in_batches_of_64() -> None:
+    run = Run(Eata, fisher_root="embedded", fisher_images=70, classifier=sharp_classifier())
+    clean = clean_images("embedded", key="root")
+    order = numpy_generator(SEED, "fisher").permutation(len(clean))
+    batches = [
+        torch.stack([clean[place][0] for place in places]).double() / 255 for places in (order[:64], order[64:70])
+    ]
+    assert_identical(
+        run.method.fisher,  # type: ignore[attr-defined]
+        fisher_information(sharp_classifier(), batches, micro_batch_size=2),
+    )
+
+
 def test_clean_images_are_read_only_if_they_matter() -> None:
-    options = ["method.name=eata", "method.fisher_root=/no/where"]
-    for beta in (0, 2000):
-        config = load_config(DIGITS, [*options, f"method.beta={beta}"])
-        classifier = build.classifier(config)
-        parts = (classifier, None, build_method.optimizer(config, classifier, None))
-        if beta == 0:
-            build_method.update(config, *parts, memory=EataMemory(classifier))
-        else:
-            with pytest.raises(DataError, match=r"^/no/where: no such folder; method\.fisher_root must name"):
-                build_method.update(config, *parts, memory=EataMemory(classifier))
+    assert Run(Eata, fisher_root="/no/where", beta=0.0).method.fisher is None  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=r"^/no/where: no such folder; method\.fisher_root must name"):
+        Run(Eata, fisher_root="/no/where")
+
+
+def test_the_fisher_term_needs_clean_images() -> None:
+    with pytest.raises(ValueError, match=r"2000 needs method\.fisher_root, a folder of clean images by class"):
+        Eata.Options()

@@ -8,18 +8,11 @@ from typing import Any
 import pytest
 import torch
 from support import method_runs as toys
+from support.made_methods import make_lame as make
+from support.made_methods import make_mobile_lame as make_mobile
 from support.toys import CLASSES, assert_identical, toy_classifier
 
-from dusa_ignite.methods.lame import adjust, lame, neighbours
-
-
-def make(**options: Any) -> toys.Run:
-    return toys.Run(lame, **{"lr": None, "num_neighbours": 2, **options})
-
-
-def make_mobile(**options: Any) -> toys.Run:
-    """A classifier with a hidden layer between pooling and logits, which is wider than the pooled features."""
-    return make(classifier=toy_classifier("mobilenetv3_small_050", batch_norm="source"), **options)
+from dusa_ignite.methods.lame import adjust, neighbours
 
 
 def test_neighbours_are_nearest_in_angle() -> None:

@@ -7,44 +7,29 @@ from typing import Any
 import ignite.distributed as idist
 import pytest
 import torch
+from support import made_methods as made
 from support import method_runs as toys
 from support.processes import in_processes
-from test_bn import make as make_bn
-from test_bn import make_mixed as make_mixed_bn
-from test_cotta import make_averaging
-from test_deyo import make as make_deyo
-from test_diffusion_tta import make as make_diffusion_tta
-from test_dusa_u import make as make_dusa_u
-from test_eata import make as make_eata
-from test_eata import make_eta
-from test_lame import make as make_lame
-from test_lame import make_mobile
-from test_roid import make as make_roid
-from test_rotta import make as make_rotta
-from test_rotta import make_with_batch_norm
-from test_sar import make as make_sar
-from test_sar import make_recovering as make_recovering_sar
-from test_tent import make as make_tent
 
 from dusa_ignite.distributed.collectives import gather_batch, position_in_batch
 
 METHODS = {
-    "bn": make_bn,
-    "bn, mixed": make_mixed_bn,
-    "tent": make_tent,
-    "eata": make_eata,
-    "eta": make_eta,
-    "sar": make_sar,
-    "sar, recovering": make_recovering_sar,
-    "deyo": make_deyo,
-    "cotta": make_averaging,
-    "rotta": make_rotta,
-    "rotta with BatchNorm": make_with_batch_norm,
-    "roid": make_roid,
-    "lame": make_lame,
-    "lame with a hidden layer": make_mobile,
-    "diffusion_tta": make_diffusion_tta,
-    "dusa_u": make_dusa_u,
+    "bn": made.make_bn,
+    "bn, mixed": made.make_mixed_bn,
+    "tent": made.make_tent,
+    "eata": made.make_eata,
+    "eta": made.make_eta,
+    "sar": made.make_sar,
+    "sar, recovering": made.make_recovering_sar,
+    "deyo": made.make_deyo,
+    "cotta": made.make_averaging_cotta,
+    "rotta": made.make_rotta,
+    "rotta with BatchNorm": made.make_rotta_with_batch_norm,
+    "roid": made.make_roid,
+    "lame": made.make_lame,
+    "lame with a hidden layer": made.make_mobile_lame,
+    "diffusion_tta": made.make_diffusion_tta,
+    "dusa_u": made.make_dusa_u,
 }
 NONE = [("snow", 7, 0)]
 

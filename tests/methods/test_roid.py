@@ -8,18 +8,15 @@ from typing import Any
 import pytest
 import torch
 from support import method_runs as toys
+from support.made_methods import make_roid as make
 from support.toys import CLASSES, SEED, toy_classifier
 
 from dusa_ignite.methods.augmentations import augment
-from dusa_ignite.methods.roid import RoidMemory, correct_prior, image_weights, roid, soft_likelihood_ratio
-from dusa_ignite.models.classifier import set_trainable
+from dusa_ignite.methods.roid import correct_prior, image_weights, soft_likelihood_ratio
+from dusa_ignite.models.norms import set_trainable
 from dusa_ignite.utils.seeding import sample_generators
 
 PREDICTIONS = torch.tensor([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]], dtype=torch.float64)
-
-
-def make(**options: Any) -> toys.Run:
-    return toys.Run(roid, memory=RoidMemory, **{"lr": 0.01, **options})
 
 
 def test_soft_likelihood_ratio_by_hand() -> None:
@@ -103,8 +100,8 @@ def test_only_what_learns_is_drawn_to_the_source() -> None:
     classifier = toy_classifier()
     set_trainable(classifier, "norm")
     run = make(classifier=classifier)
-    assert set(run.memory.source) == {name for name, p in classifier.named_parameters() if p.requires_grad}
-    assert all("weight" in name or "bias" in name for name in run.memory.source)
+    assert set(run.method.source) == {name for name, p in classifier.named_parameters() if p.requires_grad}
+    assert all("weight" in name or "bias" in name for name in run.method.source)
 
 
 def test_a_last_batch_of_one_image_is_met() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 from support import method_runs as toys
+from support.made_methods import make_rotta as make
+from support.made_methods import make_rotta_with_batch_norm as make_with_batch_norm
 from support.toys import CLASSES, SEED, SIDE, through_a_file, toy_classifier
 from timm.layers import BatchNormAct2d
 from torch import nn
@@ -17,20 +19,8 @@ from dusa_ignite.handlers import TaskReset
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.memory_bank import MemoryBank
 from dusa_ignite.methods.robust_norm import RobustNorm
-from dusa_ignite.methods.rotta import RottaMemory, rotta
 from dusa_ignite.models import Classifier
 from dusa_ignite.utils.seeding import derive_seed
-
-OPTIONS: dict[str, Any] = {"memory_size": 6, "update_every": 4, "nu": 0.2}
-
-
-def make(**options: Any) -> toys.Run:
-    return toys.Run(rotta, memory=RottaMemory, **{**OPTIONS, **options})
-
-
-def make_with_batch_norm(**options: Any) -> toys.Run:
-    return make(classifier=toy_classifier("test_resnet", batch_norm="source"), alpha=0.3, **options)
-
 
 # The bank
 
@@ -195,9 +185,9 @@ def test_reset_clears_the_bank_and_the_statistics() -> None:
     name = next(key for key in before["classifier"] if key.endswith("running_mean"))
     assert not torch.equal(run.state()["classifier"][name], before["classifier"][name])
     assert not torch.equal(run.state()["method"]["teacher"][name], before["method"]["teacher"][name])
-    assert len(run.memory.bank) > 0
+    assert len(run.method.bank) > 0
     reset.reset()
-    assert (len(run.memory.bank), run.memory.seen) == (0, 0)
+    assert (len(run.method.bank), run.method.seen) == (0, 0)
     toys.assert_close(run.state()["method"], before["method"], tolerance=0)
     toys.assert_close(run.state()["classifier"], before["classifier"], tolerance=0)
 
@@ -207,9 +197,9 @@ def test_images_of_mixed_sizes_are_kept_as_the_classifier_crops_them() -> None:
     batch = toys.make_batch("fog", 0, 3)
     batch["images"] = [batch["images"][0], batch["images"][1, :, :20], batch["images"][2, :, :, 4:]]
     run.engine.state.iteration = 1
-    run.update(run.engine, batch)
-    saved = through_a_file(run.memory.state_dict())["bank"]["images"]
-    assert saved.shape == (len(run.memory.bank), 3, SIDE, SIDE)
+    run.method(run.engine, batch)
+    saved = through_a_file(run.method.state_dict())["bank"]["images"]
+    assert saved.shape == (len(run.method.bank), 3, SIDE, SIDE)
     assert saved.dtype == torch.uint8
 
 

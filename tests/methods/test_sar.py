@@ -10,30 +10,18 @@ import torch
 from support import method_runs as toys
 from support.entropy import (
     LOG_CLASSES,
-    LR,
     PlainSgd,
     check_nothing_reliable,
     plain_entropy,
-    sharp_classifier,
     unit_images,
-    without_seed,
 )
+from support.made_methods import make_recovering_sar as make_recovering
+from support.made_methods import make_sar as make
 from support.toys import assert_identical, toy_classifier
 from torch import nn
 
-from dusa_ignite.methods.sar import SarMemory, gradient_norm, perturbed, sar
-
-OPTIONS: dict[str, Any] = {"entropy_margin": 0.26, "rho": 0.2, "recovery_threshold": 0.0}
-
-
-def make(**options: Any) -> toys.Run:
-    options = {"classifier": sharp_classifier(), "lr": LR, **OPTIONS, **options}
-    return toys.Run(without_seed(sar), memory=SarMemory, **options)
-
-
-def make_recovering(**options: Any) -> toys.Run:
-    """Every batch ends at the source again."""
-    return make(**{"recovery_threshold": 10.0, **options})
+from dusa_ignite.methods.sar import Sar, gradient_norm, perturbed
+from dusa_ignite.testing import sharp_classifier
 
 
 def test_the_perturbation_by_hand() -> None:
@@ -81,7 +69,7 @@ def test_updates_in_plain_torch() -> None:
         assert output["diagnostics"] == {"reliable": reliable, "recovered": 0, "skipped_update": 0}
     assert any(a > b for a, b in found)  # the second filter leaves some out
     toys.assert_close(run.state()["classifier"], classifier.state_dict())
-    assert run.memory.loss_average == pytest.approx(average, abs=1e-10)
+    assert run.method.loss_average == pytest.approx(average, abs=1e-10)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -91,14 +79,13 @@ def test_recovery_forgets_weights_momentum_and_average(optimizer: str) -> None:
     learning = [p for p in classifier.parameters() if p.requires_grad]
     kind: Any = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer]
     optimizer_ = kind(learning, lr=0.05, **({"momentum": 0.9} if optimizer == "sgd" else {}))
-    memory = SarMemory(classifier)
+    method = Sar(classifier=classifier, optimizer=optimizer_, micro_batch_size=8)
     for threshold, recovered in ((0.0, 0.0), (10.0, 1.0)):
-        options = {**OPTIONS, "recovery_threshold": threshold}
-        update = sar(classifier=classifier, optimizer=optimizer_, memory=memory, micro_batch_size=8, **options)
-        output = update(None, toys.make_batch(*toys.CONTINUAL[0]))  # type: ignore[arg-type]
+        method.options = Sar.Options(entropy_margin=0.26, rho=0.2, recovery_threshold=threshold)
+        output = method(None, toys.make_batch(*toys.CONTINUAL[0]))
         assert output["diagnostics"]["recovered"] == recovered
         assert bool(optimizer_.state) == (not recovered)
-        assert math.isnan(memory.loss_average) == bool(recovered)
+        assert math.isnan(method.loss_average) == bool(recovered)
     assert_identical(classifier.state_dict(), source)
 
 
@@ -112,7 +99,7 @@ def test_a_batch_without_a_reliable_image_at_the_perturbed_weights() -> None:
 
 def test_what_is_published() -> None:
     expected = {"entropy_margin": 0.4, "rho": 0.05, "loss_decay": 0.9, "recovery_threshold": 0.2}
-    assert {name: sar.__kwdefaults__[name] for name in expected} == expected
+    assert {name: Sar.Options.model_fields[name].default for name in expected} == expected
 
 
 def test_without_learning_it_is_the_source() -> None:

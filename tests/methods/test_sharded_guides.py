@@ -12,15 +12,16 @@ from support.processes import in_processes
 from support.toys import SEED, toy_classifier, toy_guide
 
 from dusa_ignite.distributed.sharding import ShardedModel, shard
-from dusa_ignite.methods.diffusion_tta import diffusion_tta
-from dusa_ignite.methods.dusa import dusa
-from dusa_ignite.methods.dusa_u import dusa_u
+from dusa_ignite.methods import Method
+from dusa_ignite.methods.diffusion_tta import DiffusionTta
+from dusa_ignite.methods.dusa import Dusa
+from dusa_ignite.methods.dusa_u import DusaU
 from dusa_ignite.models.guides.times import uniform
 
-METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "dusa": (dusa, {"num_top": 2, "num_random": 1}),
-    "dusa_u": (dusa_u, {"num_top": 2, "num_random": 1}),
-    "diffusion_tta": (diffusion_tta, {"num_samples": 2}),
+METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
+    "dusa": (Dusa, {"num_top": 2, "num_random": 1}),
+    "dusa_u": (DusaU, {"num_top": 2, "num_random": 1}),
+    "diffusion_tta": (DiffusionTta, {"num_samples": 2}),
 }
 BATCHES = [("fog", 0, 5), ("fog", 5, 4), ("snow", 0, 1)]  # micro-batches: 3 and 2, 2 and 2, 1 and none
 
@@ -28,21 +29,21 @@ BATCHES = [("fog", 0, 5), ("fog", 5, 4), ("snow", 0, 1)]  # micro-batches: 3 and
 def adapt() -> dict[str, Any]:
     """Every method on batches of 5, 4 and 1 images, one at a time."""
     found = {}
-    for name, (factory, options) in METHODS.items():
+    for name, (kind, options) in METHODS.items():
         classifier, guide = toy_classifier().double(), toy_guide().double()
         if idist.get_world_size() > 1:
             shard(guide.transformer, world_size=idist.get_world_size(), device=torch.device("cpu"))
         learning = [[p for p in model.parameters() if p.requires_grad] for model in (classifier, guide.transformer)]
-        update = factory(
+        method = kind(
+            kind.Options(**options),
             classifier=classifier,
             guide=guide,
             optimizer=torch.optim.SGD([{"params": group} for group in learning], lr=0.01, momentum=0.9),
             seed=SEED,
             time=uniform(t_min=0.2, t_max=0.8),
             micro_batch_size=1,
-            **options,
         )
-        outputs = [update(None, toys.make_batch(*batch)) for batch in BATCHES]
+        outputs = [method(None, toys.make_batch(*batch)) for batch in BATCHES]
         models = {"classifier": classifier, "transformer": ShardedModel(guide.transformer)}
         found[name] = {"log": outputs, "state": {key: model.state_dict() for key, model in models.items()}}
     return found

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Engine
 
-from dusa_ignite.methods.source import source
+from dusa_ignite.methods.source import Source
 from dusa_ignite.models import Classifier, build_classifier
 from dusa_ignite.models.weights import weights_sha256
 
@@ -30,12 +29,12 @@ def make_batch(count: int) -> dict[str, Any]:
 def test_predictions_are_the_classifiers(name: str, micro_batch_size: int) -> None:
     classifier, batch = make_classifier(name, "source"), make_batch(8)
     before = weights_sha256(classifier)
-    update = source(classifier=classifier, micro_batch_size=micro_batch_size)
-    output = update(Engine(update), batch)
+    method = Source(classifier=classifier, micro_batch_size=micro_batch_size)
+    output = method(None, batch)
     torch.testing.assert_close(output["y_pred"], classifier(batch["images"] / 255).detach(), rtol=0, atol=1e-5)
     assert torch.equal(output["y"], torch.arange(8))
     assert math.isnan(output["loss"])
-    assert output["diagnostics"] == {}
+    assert output["diagnostics"] == {"skipped_update": 0}
     assert not output["y_pred"].requires_grad
     assert weights_sha256(classifier) == before
 
@@ -43,17 +42,17 @@ def test_predictions_are_the_classifiers(name: str, micro_batch_size: int) -> No
 def test_lists_of_mixed_sizes() -> None:
     classifier, batch = make_classifier("test_vit", "batch"), make_batch(3)
     batch["images"] = [batch["images"][0], batch["images"][1, :, :20], batch["images"][2, :, :, 5:]]
-    update = source(classifier=classifier, micro_batch_size=2)
+    method = Source(classifier=classifier, micro_batch_size=2)
     expected = classifier([image / 255 for image in batch["images"]])
-    torch.testing.assert_close(update(Engine(update), batch)["y_pred"], expected.detach(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(method(None, batch)["y_pred"], expected.detach(), rtol=0, atol=1e-5)
 
 
 def test_a_share_without_images() -> None:
-    update = source(classifier=make_classifier("test_vit", "source"), micro_batch_size=2)
-    output = update(Engine(update), {**make_batch(0), "images": torch.empty(0, 3, 1, 1, dtype=torch.uint8)})
+    method = Source(classifier=make_classifier("test_vit", "source"), micro_batch_size=2)
+    output = method(None, {**make_batch(0), "images": torch.empty(0, 3, 1, 1, dtype=torch.uint8)})
     assert output["y_pred"].shape == (0, 5)
 
 
 def test_batch_statistics_would_be_adaptation() -> None:
     with pytest.raises(ValueError, match="batch_norm='source'"):
-        source(classifier=make_classifier("test_resnet", "batch"), micro_batch_size=2)
+        Source(classifier=make_classifier("test_resnet", "batch"), micro_batch_size=2)

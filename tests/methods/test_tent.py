@@ -8,19 +8,13 @@ from typing import Any
 import pytest
 import torch
 from support import method_runs as toys
-from support.entropy import LR, PlainSgd, plain_entropy, sharp_classifier, unit_images, without_seed
+from support.entropy import PlainSgd, plain_entropy, unit_images
+from support.made_methods import make_tent as make
+from support.made_methods import make_tent_with_batch_norm as make_with_batch_norm
 from support.toys import toy_classifier
 
 from dusa_ignite.methods.entropy import entropy
-from dusa_ignite.methods.tent import tent
-
-
-def make(**options: Any) -> toys.Run:
-    return toys.Run(without_seed(tent), **{"classifier": sharp_classifier(), "lr": LR, **options})
-
-
-def make_with_batch_norm(**options: Any) -> toys.Run:
-    return make(classifier=sharp_classifier("test_resnet"), **options)
+from dusa_ignite.testing import sharp_classifier
 
 
 def test_entropy_by_hand() -> None:

@@ -12,6 +12,7 @@ from dusa_ignite.handlers import atomic_saver
 from dusa_ignite.handlers.atomic_saver import AtomicSaver, saved
 from dusa_ignite.runs import checkpoints
 from dusa_ignite.runs.checkpoints import find_newest, load, load_newest
+from dusa_ignite.utils.format import FORMAT_VERSION
 
 
 def test_a_full_disk_is_warned_of_and_the_old_checkpoint_stays(
@@ -164,3 +165,26 @@ def test_only_tensors_and_plain_values_are_loaded(tmp_path: Path) -> None:
     torch.save({"path": Path("x")}, tmp_path / "checkpoint_1.pt")
     with pytest.raises(CheckpointError, match="every checkpoint is damaged"):
         load_newest(tmp_path)
+
+
+@pytest.mark.parametrize("found", [1, FORMAT_VERSION + 1])
+def test_another_format_is_refused_in_a_line(tmp_path: Path, found: int) -> None:
+    AtomicSaver(tmp_path, keep=2)({"number": 1}, "checkpoint_1.pt")
+    path = tmp_path / "checkpoint_2.pt"
+    torch.save({"number": 2} if found == 1 else {"format_version": found, "number": 2}, path)  # 1 had no number
+    said = (
+        f"{path}: was written in format {found}, which another version of dusa_ignite reads; this one has format "
+        f"{FORMAT_VERSION}: install that version, or start again with --overwrite"
+    )
+    for read in (lambda: load_newest(tmp_path), lambda: load(path)):
+        with pytest.raises(CheckpointError) as caught:
+            read()
+        assert str(caught.value) == said
+    assert len(saved(tmp_path)) == 2  # it is not damaged
+
+
+def test_the_formats_number_stands_in_the_file_only(tmp_path: Path) -> None:
+    AtomicSaver(tmp_path, keep=1)({"number": 1}, "checkpoint_1.pt")
+    content = torch.load(tmp_path / "checkpoint_1.pt", weights_only=True)
+    assert content == {"format_version": FORMAT_VERSION, "number": 1}
+    assert load_newest(tmp_path) == load(tmp_path / "checkpoint_1.pt") == {"number": 1}

@@ -136,7 +136,9 @@ def earlier_format(tmp_path: Path, **described: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("described", "number"), [({}, 1), ({"format_version": FORMAT_VERSION + 1}, FORMAT_VERSION + 1)])
+@pytest.mark.parametrize(
+    ("described", "number"), [({}, 1), ({"format_version": FORMAT_VERSION + 1}, FORMAT_VERSION + 1)]
+)
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_folder_of_another_format_is_refused_in_a_line(
     tmp_path: Path, described: dict[str, int], number: int, finished: bool

@@ -113,7 +113,7 @@ def test_fsdp_and_its_checkpoints_on_another_number_of_processes(single: Path, t
     sharded = ["distributed.strategy=fsdp", f"setting={setting}", *extra]
     mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": "0", "DIE_UPDATE": "4", "DIE_SIGNAL": "SIGTERM"}
     done = start([*TORCHRUN, "--nproc_per_node=2", "tests/support/run_and_die.py"], tmp_path, *sharded, **mark)
-    assert "after update 4; go on with --resume" in done.stderr
+    assert "after update 4; resume with --resume" in done.stderr
     done = start([*TORCHRUN, "--nproc_per_node=3", "launch/main.py", "--resume"], tmp_path, *sharded)
     assert done.returncode == 0, done.stderr
     if setting == "continual":
@@ -141,7 +141,7 @@ def test_torchrun_restarts_a_run_whose_process_was_killed(single: Path, tmp_path
     done = start(command, tmp_path, *options, **mark)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mark").exists()
-    assert "goes on after update 4" in done.stdout
+    assert "resumed after update 4" in done.stdout
     assert_equal_runs(single, tmp_path)
 
 
@@ -160,8 +160,8 @@ def test_a_signal_to_everybody_waits_for_a_slow_save(
     options = ["data.num_workers=1", "checkpoint.every_minutes=null"]
     done = start(["setsid", "--wait", *command], tmp_path, *options, DIE_GROUP="yes", DIE_SLOW="3", **mark)
     assert done.returncode == code, done.stderr
-    assert "after update 4; go on with --resume" in done.stderr
-    assert "goes on after update 4" in run_here(tmp_path, "resume=auto")
+    assert "after update 4; resume with --resume" in done.stderr
+    assert "resumed after update 4" in run_here(tmp_path, "resume=auto")
     assert_equal_runs(single, tmp_path)
 
 
@@ -203,6 +203,6 @@ def test_sigterm_to_torchrun_saves(single: Path, tmp_path: Path) -> None:
             agent.send_signal(signal.SIGTERM)
             break
     _, errors = agent.communicate(timeout=280)
-    assert "go on with --resume" in errors
-    assert "goes on after update" in run_here(tmp_path, "resume=auto")
+    assert "resume with --resume" in errors
+    assert "resumed after update" in run_here(tmp_path, "resume=auto")
     assert_equal_runs(single, tmp_path)

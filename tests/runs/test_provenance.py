@@ -9,15 +9,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from support.toys import numbered_task
 from torch import nn
 
 from dusa_ignite.runs import provenance
 from dusa_ignite.runs.provenance import PACKAGES, describe_run, git_commit, hardware, launch_id, peak_memory_bytes
+from dusa_ignite.utils.format import FORMAT_VERSION
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -27,17 +28,26 @@ def model() -> nn.Module:
     return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
 
 
-def test_description() -> None:
-    tasks = [numbered_task("fog/5", 3), numbered_task("snow/5", 2)]
-    found = describe_run(
-        models={"classifier": model(), "vae": nn.Linear(1, 1)},
+def describe(classifier: nn.Module, guide: Any = None, tasks: Any = ()) -> dict[str, Any]:
+    own_parts = {"mine.py:Mine": "a" * 64}
+    return describe_run(
+        classifier=classifier,  # type: ignore[arg-type]
+        guide=guide,
         tasks=tasks,
         seed=2024,
-        world_size=2,
         compute_dtype=torch.bfloat16,
-        device=torch.device("cpu"),
+        own_parts=own_parts,
     )
+
+
+def test_description() -> None:
+    tasks = [
+        SimpleNamespace(name=name, dataset=SimpleNamespace(fingerprint=lambda: "f" * 64)) for name in ("fog/5", "b")
+    ]
+    guide = SimpleNamespace(transformer=nn.Linear(2, 2), vae=nn.Linear(1, 1))
+    found = describe(model(), guide, tasks)
     assert found.keys() == {
+        "format_version",
         "command",
         "launch",
         "seed",
@@ -47,25 +57,29 @@ def test_description() -> None:
         "versions",
         "git_commit",
         "weights_sha256",
+        "own_parts",
         "data_fingerprints",
         "hardware",
     }
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert (found["seed"], found["world_size"], found["command"]) == (2024, 2, sys.argv)
-    assert (found["compute_dtype"], found["device"]) == ("bfloat16", "cpu")
-    assert found["data_fingerprints"] == {"fog/5": "f" * 64, "snow/5": "f" * 64}
-    assert found["weights_sha256"].keys() == {"classifier", "vae"}
+    assert (found["format_version"], found["seed"], found["world_size"]) == (FORMAT_VERSION, 2024, 1)
+    assert (found["command"], found["compute_dtype"], found["device"]) == (sys.argv, "bfloat16", "cpu")
+    assert found["data_fingerprints"] == {"fog/5": "f" * 64, "b": "f" * 64}
+    assert found["own_parts"] == {"mine.py:Mine": "a" * 64}
+    assert found["weights_sha256"].keys() == {"classifier", "transformer", "vae"}
     assert found["versions"].keys() == {"python", *PACKAGES}
-    assert (
-        found["versions"]["torch"] == torch.__version__.split("+")[0] or found["versions"]["torch"] == torch.__version__
-    )
+    assert found["versions"]["torch"] in (torch.__version__, torch.__version__.split("+")[0])
+
+
+def test_models_that_are_there() -> None:
+    assert describe(model())["weights_sha256"].keys() == {"classifier"}
+    in_pixels = SimpleNamespace(transformer=nn.Linear(2, 2), vae=None)
+    assert describe(model(), in_pixels)["weights_sha256"].keys() == {"classifier", "transformer"}
 
 
 def test_weights_hash_tells_models_apart() -> None:
     def sha(change: nn.Module) -> str:
-        plain: dict[str, Any] = {"seed": 0, "world_size": 1, "compute_dtype": torch.float32}
-        found = describe_run(models={"m": change}, tasks=[], device=torch.device("cpu"), **plain)
-        return found["weights_sha256"]["m"]
+        return describe(change)["weights_sha256"]["classifier"]
 
     before = sha(model())
     assert len(bytes.fromhex(before)) == 32

@@ -81,7 +81,7 @@ def test_sigterm_saves_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [path.name for path in saved(tmp_path / "cut" / "run" / "checkpoints")] == [f"checkpoint_{updates}.pt"]
     adapt(0, configure(tmp_path / "cut", f"setting={setting}"))
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "peace")
-    assert f"goes on after update {updates}" in (tmp_path / "cut" / "run" / "log.txt").read_text()
+    assert f"resumed after update {updates}" in (tmp_path / "cut" / "run" / "log.txt").read_text()
 
 
 def test_between_tasks_that_reset_nothing_large_is_saved(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_restarted_by_torchrun_it_goes_on_whatever_it_was_told_at_first(
     adapt(0, config, overwrite)
     log = (tmp_path / "run" / "log.txt").read_text()
     assert log.count("2 tasks, 6 updates") == 2
-    assert "goes on after update 4" in log
+    assert "resumed after update 4" in log
 
 
 def test_two_at_a_time_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_two_at_a_time_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             adapt(0, configure(tmp_path))
         return original(*args)
 
-    monkeypatch.setattr(build, "stream", stream)
+    monkeypatch.setattr(assemble, "build_stream", stream)
     adapt(0, configure(tmp_path))
     assert not (tmp_path / "run" / ".lock").exists()
 
@@ -184,7 +184,7 @@ def test_results_that_a_full_disk_did_not_take_are_written_on_resuming(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", full_disk_for(folder, "predictions.csv", "results.csv.part", original=Path.open))
         with pytest.raises(
-            UserError, match=r"cannot be written \(No space left on device\); mend that, then go on with"
+            UserError, match=r"cannot be written \(No space left on device\); mend that, then resume with"
         ):
             adapt(0, configure(tmp_path / "full", "export=classifier"))
     assert not (folder / "summary.json").exists()

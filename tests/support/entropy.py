@@ -1,4 +1,4 @@
-"""A toy classifier with opinions, and the plain SGD that tests of entropy minimisation compare with."""
+"""The plain torch that tests of entropy minimisation compare with, and what must hold for all of it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,12 @@ from typing import Any
 
 import torch
 
-from dusa_ignite.methods.bn import batch_norm_layers
 from dusa_ignite.models import Classifier
 from support import method_runs as toys
-from support.toys import CLASSES, SIDE, assert_identical, toy_classifier
+from support.toys import CLASSES, assert_identical
 
 LOG_CLASSES = math.log(CLASSES)
 LR = 0.002  # these classifiers learn fast
-
-
-def sharp_classifier(name: str = "test_convnext", **kwargs: Any) -> Classifier:
-    """Random weights, but the head's are multiplied, so that logits differ; norm layers learn.
-
-    One with BatchNorm sees images of twice the size, so that a single one has statistics.
-    """
-    classifier = toy_classifier(name, **{"trainable": "norm", **kwargs})
-    with torch.no_grad():
-        classifier.backbone.get_classifier().weight *= 30
-    if batch_norm_layers(classifier):
-        classifier.image_size = 2 * SIDE
-    return classifier.double()
 
 
 def unit_images(step: tuple[str, int, int]) -> torch.Tensor:
@@ -43,7 +29,7 @@ def plain_entropy(logits: torch.Tensor) -> torch.Tensor:
 
 
 class PlainSgd:
-    """SGD with momentum 0.9 and weight decay 0.01, as :class:`method_toys.Run` has it."""
+    """SGD with momentum 0.9 and weight decay 0.01, as :class:`dusa_ignite.testing.Run` has it."""
 
     def __init__(self, classifier: Classifier) -> None:
         self.parameters = [p for p in classifier.parameters() if p.requires_grad]
@@ -62,7 +48,7 @@ class PlainSgd:
 
 
 def check_nothing_reliable(make: Callable[..., toys.Run], **options: Any) -> None:
-    """A batch that teaches nothing moves nothing: no NaN, no momentum, no weight decay, no memory."""
+    """A batch that teaches nothing moves nothing: no NaN, no momentum, no weight decay, no state of the method."""
     run = make().meet(toys.CONTINUAL[:1])
     assert run.log[0]["diagnostics"]["reliable"] > 0
     blind = make(**options)
@@ -77,8 +63,3 @@ def check_nothing_reliable(make: Callable[..., toys.Run], **options: Any) -> Non
     assert all(p.grad is None for p in blind.classifier.parameters())
     assert_identical(blind.state(), before)
     assert before["optimizer"]["state"]
-
-
-def without_seed(factory: Callable[..., Any]) -> Callable[..., Any]:
-    """A factory for :class:`method_toys.Run` whose method draws nothing."""
-    return lambda *, seed, **options: factory(**options)

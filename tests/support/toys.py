@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +10,33 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine
 
-from dusa_ignite.data.stream import Task, TaskStream
+from dusa_ignite.data import Task, TaskStream
 from dusa_ignite.engine import TaskEvents, batch_of, create_adaptation_engine, output_of
 from dusa_ignite.errors import DataError
 from dusa_ignite.handlers import NormEMA, TaskReset, TaskResults, attach_metrics, task_metrics
-from dusa_ignite.methods.dusa import dusa
-from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer
-from dusa_ignite.models.guides.paths import PATHS
+from dusa_ignite.methods.dusa import Dusa
+from dusa_ignite.methods.losses import Loss
+from dusa_ignite.models import Classifier
 from dusa_ignite.models.guides.times import uniform
+from dusa_ignite.testing.compare import assert_identical, flat, identical, through_a_file
+from dusa_ignite.testing.toys import CLASSES, SEED, SIDE, toy_classifier, toy_guide
 
-CLASSES = 7
-SIDE = 32
-SEED = 11
+__all__ = [
+    "CLASSES",
+    "SEED",
+    "SIDE",
+    "Adaptation",
+    "Images",
+    "assert_identical",
+    "flat",
+    "identical",
+    "noise_task",
+    "numbered_task",
+    "through_a_file",
+    "toy_classifier",
+    "toy_guide",
+    "without_times",
+]
 
 
 class Images:
@@ -57,35 +71,6 @@ def noise_task(name: str, count: int, *, seed: int, unlabelled: Sequence[int] = 
     return Task(name, Images(list(images), labels), tuple(map(str, range(CLASSES))))
 
 
-def toy_classifier(name: str = "test_convnext", **kwargs: Any) -> Classifier:
-    """A tiny timm model with random weights."""
-    torch.manual_seed(2)
-    options = {"img_size": SIDE} if name == "test_vit" else None
-    return build_classifier(name, num_classes=CLASSES, image_size=SIDE, options=options, **kwargs)
-
-
-def toy_guide() -> Guide:
-    """A tiny transformer in pixel space, with weights that let every parameter matter."""
-    torch.manual_seed(1)
-    transformer = load_transformer(
-        "random",
-        family="repa",
-        num_classes=CLASSES,
-        latent_size=8,
-        in_channels=3,
-        patch_size=4,
-        hidden_size=16,
-        depth=1,
-        num_heads=2,
-    )
-    with torch.no_grad():
-        for parameter in transformer.parameters():
-            if parameter.requires_grad:
-                parameter.normal_(std=0.2)
-        transformer.y_embedder.embedding_table.weight.normal_()
-    return Guide(transformer, path=PATHS["linear"], image_size=8).eval()
-
-
 class Adaptation:
     """A DUSA run on toy models with everything attached that has a state.
 
@@ -112,7 +97,8 @@ class Adaptation:
             )  # larger, and gradients that are zero but for rounding would show
         else:
             self.optimizer = torch.optim.SGD(trainable, lr=0.1, momentum=0.9)
-        self.update = dusa(
+        self.update = Dusa(
+            Dusa.Options(num_top=2, num_random=2, loss=Loss(distance="norm_l2", cosine_weight=1.0)),
             classifier=self.classifier,
             guide=self.guide,
             optimizer=self.optimizer,
@@ -120,10 +106,6 @@ class Adaptation:
             time=uniform(t_min=0.2, t_max=0.8),
             micro_batch_size=2,
             scaler=scaler,
-            num_top=2,
-            num_random=2,
-            distance="norm_l2",
-            cosine_weight=1.0,
         )
         self.engine = create_adaptation_engine(self.update)
         self.stateful: dict[str, Any] = {
@@ -178,33 +160,3 @@ class Adaptation:
 
 def without_times(numbers: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in numbers.items() if name not in ("seconds", "images_per_second")}
-
-
-def flat(state: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested state's leaves by their path."""
-    if not isinstance(state, dict | list | tuple):
-        return {prefix: state}
-    items = state.items() if isinstance(state, dict) else enumerate(state)
-    return {path: leaf for key, value in items for path, leaf in flat(value, f"{prefix}/{key}").items()}
-
-
-def identical(a: Any, b: Any) -> bool:
-    """Bit for bit, NaN equal to NaN."""
-    if isinstance(b, torch.Tensor):
-        return a.dtype == b.dtype and torch.equal(a.nan_to_num(nan=-77.0), b.nan_to_num(nan=-77.0))
-    return a == b or (a != a and b != b)
-
-
-def assert_identical(ours: Any, expected: Any) -> None:
-    """Two nested states agree leaf by leaf, see :func:`identical`."""
-    a, b = flat(ours), flat(expected)
-    assert a.keys() == b.keys()
-    assert [path for path in b if not identical(a[path], b[path])] == []
-
-
-def through_a_file(state: Any) -> Any:
-    """Saved, and loaded as a checkpoint is: tensors and plain Python values only."""
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
