@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-SHORT = {  # as in the tables of the DUSA paper; the last is not in them
+PAPER = {  # the columns of the DUSA paper's tables
     "gaussian_noise": "gauss",
     "shot_noise": "shot",
     "impulse_noise": "impul",
@@ -20,8 +20,8 @@ SHORT = {  # as in the tables of the DUSA paper; the last is not in them
     "elastic_transform": "elastic",
     "pixelate": "pixel",
     "jpeg_compression": "jpeg",
-    "gaussian_blur": "blur",
 }
+SHORT = {**PAPER, "gaussian_blur": "blur"}
 
 
 def short_names(tasks: Sequence[str]) -> dict[str, str]:

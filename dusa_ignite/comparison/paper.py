@@ -13,10 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from dusa_ignite.comparison.names import SHORT
+from dusa_ignite.comparison.names import PAPER
 from dusa_ignite.comparison.tables import console_table
 from dusa_ignite.config import Config, load_config
-from dusa_ignite.data.imagenet_c import BENCHMARK_CORRUPTIONS
 from dusa_ignite.errors import DataError
 from dusa_ignite.results import files
 from dusa_ignite.results.rows import read_csv
@@ -37,7 +36,7 @@ METHODS = {
     "DUSA": "dusa",
     "DUSA-U": "dusa_u",
 }
-COLUMNS = tuple(SHORT[corruption] for corruption in BENCHMARK_CORRUPTIONS)
+COLUMNS = tuple(PAPER.values())
 
 
 class PaperRow(NamedTuple):
@@ -127,7 +126,7 @@ def _read(folder: Path) -> Run:
             raise DataError(f"{folder / name}: missing; the run cannot be compared")
     config = load_config(folder / files.CONFIG)
     rows = {row["task"]: row for row in read_csv(folder / files.RESULTS)}
-    tasks = {f"{name}/{SEVERITY}": SHORT[name] for name in BENCHMARK_CORRUPTIONS}
+    tasks = {f"{name}/{SEVERITY}": short for name, short in PAPER.items()}
     known = {task: short for task, short in tasks.items() if "top1" in rows.get(task, {})}
     top1 = {short: 100 * rows[task]["top1"] for task, short in known.items()}
     if config.data.name != "imagenet_c" or not top1:

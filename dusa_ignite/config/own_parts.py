@@ -12,6 +12,7 @@ from dusa_ignite.config.fields import choices, members
 from dusa_ignite.config.overrides import Override
 from dusa_ignite.data import DataSet
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.utils.own_parts import is_reference, load_part, part_sha256
 from dusa_ignite.utils.section import Section
@@ -66,7 +67,10 @@ def _names(section: str, content: Mapping[str, Any], typed: Sequence[Override]) 
 def _options(section: str, reference: str) -> type[Section]:
     """The section's class that belongs to a part of the user's own."""
     if section == "method":
-        return find_method(reference).Options
+        options = find_method(reference).Options
+        if not (isinstance(options, type) and issubclass(options, Method.Options)):
+            raise ConfigError(f"method.name: {reference}: its class Options is not a subclass of Method.Options")
+        return options
     part = load_part(reference, key=KEYS[section])
     if not (isinstance(part, type) and issubclass(part, DataSet)):
         raise ConfigError(f"{KEYS[section]}: {reference} is not a subclass of dusa_ignite.data.DataSet")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -34,7 +35,7 @@ class Step(NamedTuple):
     logits: torch.Tensor
     loss: float = math.nan
     stepped: bool | None = None
-    diagnostics: dict[str, float] = {}
+    diagnostics: Mapping[str, float] = MappingProxyType({})
 
 
 class Method:
@@ -60,7 +61,8 @@ class Method:
         predict_after: the predictions that count are made after the update, not before it.
 
     Raises:
-        ValueError: the classifier's BatchNorm layers use the batch's statistics and the method cannot have that.
+        ValueError: the options do not fit the classifier's classes; or its BatchNorm layers use the batch's statistics
+            and the method cannot have that.
 
     Example:
         >>> method = Tent(classifier=classifier, optimizer=optimizer)
@@ -104,6 +106,8 @@ class Method:
         if self.source_statistics and classifier.uses_batch_statistics:
             raise ValueError(f"{type(self).__name__} needs a classifier with batch_norm='source'")
         self.options: Any = type(self).Options() if options is None else options  # type: ignore[call-arg]
+        for problem in self.options.problems(num_classes=classifier.num_classes):
+            raise ValueError(f"{problem.keys[0]}: {problem.text}")
         self.classifier = classifier
         self.optimizer: Any = optimizer
         self.guide: Any = guide

@@ -21,6 +21,7 @@ from dusa_ignite.testing.runs import CONTINUAL, Run, log_and_state, make_options
 from dusa_ignite.testing.toys import sharp_classifier
 from dusa_ignite.utils.own_parts import load_part
 
+BATCHES = [*CONTINUAL, ("snow", 7, 0)]  # of two processes; one has no image in the last two
 LR = 0.002  # sharp classifiers learn fast
 TRAINABLE = {"anything": "all", "norms": "norm", "early_norms": "norm", "nothing": "none"}
 
@@ -59,33 +60,27 @@ def check_method(method: type[Method], options: Method.Options | None = None, **
         if name == "non-finite gradient" and method.trains == "nothing":
             continue
         try:
-            if check is check_two_processes:
-                check(method, made)
-            else:
-                check(make)
+            check(make)
         except AssertionError as error:
             promise = (inspect.getdoc(check) or "").splitlines()[0]
             raise AssertionError(f"{method.__name__} fails the check {name!r}: {error}\n({promise})") from error
 
 
-def check_two_processes(method: type[Method], options: Method.Options) -> None:
-    """Two processes make the updates and the predictions of one, whatever their shares of a batch are.
-
-    Args:
-        method, options: see :func:`check_method`.
-    """
+def check_two_processes(make: checks.Make) -> None:
+    """Two processes make the updates and the predictions of one, to 1e-10, whatever their shares of a batch are."""
+    run = make()
+    method = type(run.method)
     expect("." not in method.__qualname__, "the class must stand at the top level of a file, where others find it")
     reference = f"{Path(inspect.getfile(method)).absolute()}:{method.__name__}"
-    adapt = partial(_adapt, reference, options.model_dump())
     with tempfile.TemporaryDirectory() as folder:
         try:
-            processes = in_processes(adapt, Path(folder))
+            processes = in_processes(partial(_adapt, reference, run.method.options.model_dump()), Path(folder))
         except torch.multiprocessing.ProcessRaisedException as error:
             raise AssertionError(f"one of two processes ended with an error: {error}") from error
-    checks.check_processes(processes, _log_and_state(method, options))
+    checks.check_processes(processes, log_and_state(run.meet(BATCHES)))
 
 
-CHECKS: dict[str, Callable[..., None]] = {
+CHECKS: dict[str, Callable[[checks.Make], None]] = {
     "micro-batches": checks.check_micro_batches,
     "reset": checks.check_reset,
     "resume": checks.check_resume,
@@ -112,8 +107,4 @@ def _classifier(method: type[Method]) -> Classifier:
 def _adapt(reference: str, options: dict[str, Any]) -> dict[str, Any]:
     """What each process does."""
     method = load_part(reference, key="method")
-    return _log_and_state(method, method.Options(**options))
-
-
-def _log_and_state(method: type[Method], options: Method.Options) -> dict[str, Any]:
-    return log_and_state(_make(method, options).meet([*CONTINUAL, ("snow", 7, 0)]))
+    return log_and_state(_make(method, method.Options(**options)).meet(BATCHES))

@@ -48,7 +48,7 @@ def sharp_classifier(name: str = "test_convnext", **options: Any) -> Classifier:
 def toy_guide() -> Guide:
     """A tiny transformer in pixel space, always the same, with weights that let every parameter matter; in float32."""
     torch.manual_seed(1)
-    transformer = load_transformer(
+    transformer: Any = load_transformer(
         "random",
         family="repa",
         num_classes=CLASSES,

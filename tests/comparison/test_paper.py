@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dusa_ignite.data.imagenet_c import BENCHMARK_CORRUPTIONS
 from support.written_runs import ROOT, write_run
 
 from dusa_ignite.comparison.paper import COLUMNS, compare_with_paper, paper_rows
+from dusa_ignite.data.imagenet_c import BENCHMARK_CORRUPTIONS
 from dusa_ignite.errors import DataError
 
 CONVNEXT = ROOT / "configs" / "convnext_dit.yaml"

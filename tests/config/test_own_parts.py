@@ -212,5 +212,12 @@ def test_something_else_than_the_part(path: Path, parts: dict[str, str]) -> None
     assert line.endswith(f"transformer.family: {family} is a dict, not a dusa_ignite.models.guides.Family")
 
 
+def test_options_that_are_none(path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text("from dusa_ignite import Method\nclass Odd(Method):\n    class Options:\n        weight = 1.0\n")
+    line = line_of(path, f"method.name={file}:Odd")
+    assert line == f"method.name: {file}:Odd: its class Options is not a subclass of Method.Options"
+
+
 def test_a_name_that_is_almost_a_reference(path: Path) -> None:
     assert line_of(path, "data.name=my_data.py").endswith("| digits, or path/to/file.py:Name")

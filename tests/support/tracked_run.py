@@ -19,8 +19,7 @@ import torch
 from ignite.engine import Engine
 
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
-from dusa_ignite.errors import UserError
-from dusa_ignite.errors import Interrupted
+from dusa_ignite.errors import Interrupted, UserError
 from dusa_ignite.handlers import TaskResults
 from dusa_ignite.handlers.tracking import attach_tracking, check_tracking
 

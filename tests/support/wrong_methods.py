@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -58,9 +57,10 @@ class Lonely(EntropyMethod):
 
     def adapt(self, images: Images, batch: Batch) -> Step:
         number = len(batch["index"])
-        logits, loss = self.backpropagate(images, lambda logits: entropy(logits).sum() / max(number, 1))
-        own = loss.item() if number else math.nan
-        return Step(logits, own, self.step(own) if global_sum(number) and number else None)
+        logits, own = self.backpropagate(images, lambda logits: entropy(logits).sum() / max(number, 1))
+        if global_sum(number) == 0:
+            return Step(logits)
+        return Step(logits, own.item(), self.step(own.item()))
 
 
 class Restless(EntropyMethod):
@@ -70,7 +70,7 @@ class Restless(EntropyMethod):
         logits, _, loss, number = self.backpropagate_entropy(images, lambda logits, entropies: entropies * 0 + 1)
         for parameter in self.parameters:
             parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        return Step(logits, loss, self.step(loss if number else 0.0) if number else self.step(0.0))
+        return Step(logits, loss, self.step(loss if number else 0.0))
 
 
 class Careless(EntropyMethod):

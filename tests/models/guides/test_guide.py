@@ -12,10 +12,12 @@ from support.files import load_golden, split_golden
 from torch import nn
 
 from dusa_ignite.methods.diagnostics import guidance_diagnostics
-from dusa_ignite.methods.dusa import dusa_loss
+from dusa_ignite.methods.losses import Loss, dusa_loss
 from dusa_ignite.models import Guide, load_transformer
 from dusa_ignite.models.guides import find_family
 from dusa_ignite.models.guides.paths import ddpm, linear
+
+DEFAULTS = {"normalise_logits": True, **Loss().model_dump()}
 
 
 class Affine(nn.Module):
@@ -91,7 +93,7 @@ def golden_update(
     times = torch.full((3,), 0.1) if t is None else t
     x_t, target, model_time = guide.path(x0, noise, times.double())
     predictions = guide.predict(x_t, model_time, golden["classes"])
-    value = dusa_loss(logits, golden["classes"], predictions, target, **loss)
+    value = dusa_loss(logits, golden["classes"], predictions, target, **{**DEFAULTS, **loss})
     value.backward()
     grads = {key: parameter.grad for key, parameter in transformer.named_parameters()}
     ours = {"x_t": x_t, "time": model_time, "loss": value.detach(), "grad_logits": logits.grad, **grads}
@@ -141,6 +143,7 @@ def test_golden_gradients_in_float32(tmp_path: Path) -> None:
     guide = Guide(transformer, path=ddpm, image_size=8)
     x_t, target, model_time = guide.path(golden["latents"], golden["noise"], torch.full((3,), 0.1))
     logits = golden["logits"].clone().requires_grad_()
-    dusa_loss(logits, golden["classes"], guide.predict(x_t, model_time, golden["classes"]), target).backward()
+    predictions = guide.predict(x_t, model_time, golden["classes"])
+    dusa_loss(logits, golden["classes"], predictions, target, **DEFAULTS).backward()
     assert_relative(transformer.blocks[0].attn.qkv.weight.grad, golden["grad_block0_qkv_weight"], 1e-5)
     assert_relative(logits.grad, golden["grad_logits"], 1e-4)

@@ -43,9 +43,7 @@ def fails(folder: Path | str) -> str:
 
 
 def test_latents_are_the_posteriors_mean_times_the_factor(folder: Path) -> None:
-    guide = Guide(
-        torch.nn.Identity(), path=linear, image_size=32, vae=load_vae(str(folder)), scaling_factor=0.5
-    )
+    guide = Guide(torch.nn.Identity(), path=linear, image_size=32, vae=load_vae(str(folder)), scaling_factor=0.5)
     images = torch.rand(2, 3, 32, 32)
     reference = AutoencoderKL.from_pretrained(folder, low_cpu_mem_usage=False)
     with torch.no_grad():
