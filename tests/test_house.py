@@ -1,4 +1,4 @@
-"""The house rules of docs/design.md, read off the files: what lies where, who imports whom, and which words are used."""
+"""The house rules of docs/design.md, read off the files: what lies where, who imports whom, which words are used."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def room(module: str) -> str:
     """``dusa_ignite.models.guides`` -> ``models``."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def room_of(path: Path) -> str:
@@ -100,8 +100,8 @@ def test_a_thing_is_one_file_and_one_line(kind: type) -> None:
         if kind.__module__ in imports(path) and room_of(path) != folder.split(".")[1]
     ]
     assert elsewhere == [] or kind.__name__ == "Digits"  # pre-training and the embedded clean images are the digits'
-    line = [text for text in (PACKAGE / folder.split(".")[1] / "__init__.py").read_text().splitlines()]
-    assert sum(text.strip() == f"{kind.__name__}," for text in line) == 1
+    lines = (PACKAGE / folder.split(".")[1] / "__init__.py").read_text().splitlines()
+    assert sum(line.strip() == f"{kind.__name__}," for line in lines) == 1
 
 
 def test_a_family_of_guides_is_one_file_and_one_line() -> None:

@@ -133,4 +133,5 @@ def noised(guide: Guide, images: Images, draws: Draws) -> tuple[torch.Tensor, to
     """
     x0 = guide.encode(images).repeat(draws.times.shape[1], 1, 1, 1)
     noise = draws.noise.transpose(0, 1).flatten(0, 1)
-    return guide.path(x0, noise.to(x0), draws.times.T.flatten())
+    x_t, target, model_time = guide.path(x0, noise.to(x0), draws.times.T.flatten())
+    return x_t.to(x0), target.to(x0), model_time  # times are float64, and a path may not cast them

@@ -1,6 +1,7 @@
 """A run of five updates in two tasks, tracked, as a process of its own: ClearML changes the process it is used in.
 
-``python tests/support/tracked_run.py '{"folder": ..., "clearml": {...}}'`` prints, as its last line, what it left behind.
+``python tests/support/tracked_run.py '{"folder": ..., "clearml": {...}}'`` prints, as its last line, what it left
+behind.
 """
 
 from __future__ import annotations
