@@ -12,7 +12,7 @@ from dusa_ignite.config import Config, load_config, method_names
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.results import files
 from dusa_ignite.runs.folder import check_free, check_same_config
-from dusa_ignite.utils.section import nearest
+from dusa_ignite.utils.nearest import nearest
 
 SOURCE = "source"
 LABEL = r"\w[\w.+-]*"  # a part of folder names

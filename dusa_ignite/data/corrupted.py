@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from dusa_ignite.data.data_set import DataSet
-from dusa_ignite.utils.section import Distinct, as_tuple, distinct, nearest
+from dusa_ignite.utils.nearest import nearest
+from dusa_ignite.utils.section import Distinct, as_tuple, distinct
 
 SEVERITIES = (1, 2, 3, 4, 5)
 

@@ -13,7 +13,7 @@ from dusa_ignite.data.data_set import DataSet
 from dusa_ignite.data.files import LabelledFiles, Listing, existing_folder, labelled_files, scan_folder, scan_folders
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
-from dusa_ignite.utils.section import nearest
+from dusa_ignite.utils.nearest import nearest
 
 LAYOUTS = "<task>/<class>/<image>, or <class>/<image> for a single task"
 

@@ -16,7 +16,7 @@ from dusa_ignite.data.corrupted import SEVERITIES, CorruptedDataSet
 from dusa_ignite.data.files import existing_folder, labelled_files, scan_folder, scan_folders
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
-from dusa_ignite.utils.section import nearest
+from dusa_ignite.utils.nearest import nearest
 
 LAYOUT = "<corruption>/<severity>/<wnid>/*.JPEG"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
@@ -36,11 +34,6 @@ class Problem(NamedTuple):
 def default_choice(field: FieldInfo) -> str | None:
     """The ``name`` that a section with a choice has where none is given; ``None`` = it must be given."""
     return None if field.is_required() or not field.discriminator else field.default.name
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The most similar of the known names."""
-    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
 
 
 def as_tuple(value: Any) -> Any:

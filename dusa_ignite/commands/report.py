@@ -1,0 +1,59 @@
+"""Runs side by side: ``dusa-ignite report runs/source runs/dusa [--plot comparison.png]``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dusa_ignite.errors import DataError, report_errors
+
+if TYPE_CHECKING:
+    from dusa_ignite.results.rows import Row
+
+
+def parser(prog: str | None) -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog=prog, description="Print the top-1 accuracies of runs side by side.")
+    parser.add_argument("runs", nargs="+", type=Path, help="The folders of the runs.")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="Also draw bars into this file.")
+    return parser
+
+
+@report_errors
+def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
+    """Print the table; the exit code is 2 where a folder holds no results or a picture cannot be written."""
+    options = parser(prog).parse_args(arguments)
+    from dusa_ignite.results.files import RESULTS
+    from dusa_ignite.results.rows import read_csv
+    from dusa_ignite.results.tables import comparison_table
+
+    runs = {}
+    for folder in options.runs:
+        if not (folder / RESULTS).is_file():
+            raise DataError(f"{folder}: holds no {RESULTS}; give the folder of a run")
+        runs[folder.name if folder.name not in runs else str(folder)] = read_csv(folder / RESULTS)
+    print(comparison_table(runs))
+    if options.plot:
+        draw(options.plot, runs)
+        print(f"\nplot: {options.plot}")
+    return 0
+
+
+def draw(path: Path, runs: dict[str, list[Row]]) -> None:
+    """Bars of all runs.
+
+    Raises:
+        DataError: it is no PNG, cannot be written, or there is nothing to draw.
+    """
+    if path.suffix.lower() != ".png":
+        raise DataError(f"--plot: {path}: must end in .png")
+    try:
+        from dusa_ignite.results.plots import plot_tasks
+    except ImportError as error:
+        raise DataError("--plot: needs matplotlib: pip install 'dusa_ignite[plots]'") from error
+    try:
+        if not plot_tasks(path, runs):
+            raise DataError("--plot: no run has an accuracy to draw; leave it out")
+    except OSError as error:
+        raise DataError(f"--plot: {path}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,55 @@
+"""What a run is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dusa_ignite.data import TaskStream
+from dusa_ignite.handlers import NormEMA
+from dusa_ignite.methods import Method
+from dusa_ignite.models import Classifier
+
+
+@dataclass(frozen=True)
+class HandlerOptions:
+    """What handlers want to know; see the sections ``run``, ``checkpoint`` and ``export`` of the config."""
+
+    log_every_seconds: float
+    max_skipped_in_a_row: int
+    export_classifier: bool
+    every_minutes: float | None
+    every_updates: int | None
+    keep: int
+    background: bool
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of.
+
+    Attributes:
+        stream: this process's share of all batches.
+        classifier: on its device.
+        method: the update, the engine's process function.
+        norm_ema: the averaged norms, where asked for.
+        stateful: everything that a method changes, by name: what resets restore.
+        full_state: the same as checkpoints hold it, whatever is sharded gathered.
+        resets: before what the stateful things are restored: ``task``, ``batch`` or ``never``.
+        tracking: where the run can be watched, arguments of ``attach_tracking``.
+        description: of everything, for run.json.
+        summary: what the run is called, for summary.json.
+        options: those of the handlers.
+    """
+
+    stream: TaskStream
+    classifier: Classifier
+    method: Method
+    norm_ema: NormEMA | None
+    stateful: dict[str, Any]
+    full_state: dict[str, Any]
+    resets: str
+    tracking: dict[str, Any]
+    description: dict[str, Any]
+    summary: dict[str, Any]
+    options: HandlerOptions
