@@ -60,6 +60,7 @@ def test_my_method_runs(tmp_path: Path) -> None:
     assert [share == 1 for share in shares] == [True, False, True, False]  # the average starts afresh with every task
 
 
+@pytest.mark.slow
 def test_my_method_keeps_the_contract() -> None:
     check_method(load_part(METHOD, key="method.name"), factor=0.8)
 

@@ -108,6 +108,7 @@ def test_config() -> None:
 # ClearML, offline
 
 
+@pytest.mark.slow
 def test_offline_session_of_a_digits_run_that_is_stopped_and_resumed(tmp_path: Path, alone: dict[str, str]) -> None:
     folder = tmp_path / "run"
     command = [sys.executable, "launch/main.py", "--config", "configs/digits.yaml", f"output_dir={tmp_path}"]
@@ -188,6 +189,7 @@ def test_offline_session_of_a_digits_run_that_is_stopped_and_resumed(tmp_path: P
 # ClearML, with a server
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_run_is_one_task_on_the_server(
     tmp_path: Path, alone: dict[str, str], server: ClearMLServer
 ) -> None:
@@ -228,6 +230,7 @@ def test_stopped_and_resumed_run_is_one_task_on_the_server(
         assert left["threads"] == ["MainThread"]
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_is_warned_of_and_the_run_goes_on(tmp_path: Path, alone: dict[str, str]) -> None:
     server = ClearMLServer()
     seconds = {"PING_SECONDS": 0.5, "PATIENCE_SECONDS": 2.0}
@@ -249,6 +252,7 @@ def test_a_server_that_goes_away_is_warned_of_and_the_run_goes_on(tmp_path: Path
     assert "gave up after" in errors
 
 
+@pytest.mark.slow
 def test_no_configuration_and_no_server_are_clear_errors(alone: dict[str, str]) -> None:
     with socket.socket() as closed, socket.socket() as silent:
         for each in (closed, silent):

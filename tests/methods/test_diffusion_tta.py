@@ -91,8 +91,8 @@ def test_impossible_options(option: str) -> None:
 
 
 def test_more_classes_than_there_are() -> None:
-    with pytest.raises(ValueError, match=f"top_k must be in 1 .. {CLASSES}, not {CLASSES + 1}"):
-        make(top_k=CLASSES + 1).meet(toys.CONTINUAL[:1])
+    with pytest.raises(ValueError, match=rf"method\.top_k: {CLASSES + 1} is not allowed; allowed: <= {CLASSES} classes"):
+        make(top_k=CLASSES + 1)
     (problem,) = DiffusionTta.Options(top_k=CLASSES + 1).problems(num_classes=CLASSES)
     assert problem == (("method.top_k",), f"{CLASSES + 1} is not allowed; allowed: <= {CLASSES} classes")
     assert list(DiffusionTta.Options(top_k=CLASSES).problems(num_classes=CLASSES)) == []

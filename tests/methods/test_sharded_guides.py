@@ -18,6 +18,8 @@ from dusa_ignite.methods.dusa import Dusa
 from dusa_ignite.methods.dusa_u import DusaU
 from dusa_ignite.models.guides.times import uniform
 
+pytestmark = pytest.mark.slow
+
 METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
     "dusa": (Dusa, {"num_top": 2, "num_random": 1}),
     "dusa_u": (DusaU, {"num_top": 2, "num_random": 1}),

@@ -36,6 +36,7 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+@pytest.mark.slow
 def test_a_few_updates_learn_and_repeat_bit_for_bit(tmp_path: Path) -> None:
     first = pretrain(quick(tmp_path / "a"))
     second = pretrain(quick(tmp_path / "b"))

@@ -21,6 +21,8 @@ from dusa_ignite.results.rows import TIME_COLUMNS, read_csv
 from dusa_ignite.runs.adapt import adapt
 from dusa_ignite.runs.checkpoints import load_newest
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = [  # two tasks of 36 images: updates of 16, 16 and 4; with three processes the shares are uneven
     "data.corruptions=[fog, contrast]",
     "data.limit=36",

@@ -56,6 +56,7 @@ def interrupt_after(updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunCheckpoint, "attach", attach)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # some 40 short runs
 def test_killed_at_random_moments() -> None:
     done = subprocess.run(

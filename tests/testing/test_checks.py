@@ -19,6 +19,8 @@ from dusa_ignite.testing import Run, check_method, contract
 from dusa_ignite.testing.compare import assert_close, assert_identical
 from dusa_ignite.utils.own_parts import load_part
 
+pytestmark = pytest.mark.slow
+
 REASONS: dict[type[Method], str] = {
     Nearsighted: r"'micro-batches': not equal to 1e-10: /log/1/y_pred, /log/1/loss",
     Forgetful: r"'reset': not bit for bit equal: /log/0/loss.*\n\(After a reset, a task is as it would have been alone",
