@@ -1,4 +1,4 @@
-# The whole project in a container; see "Docker and Slurm" in README.md.
+# The whole project in a container; see docs/distributed.md.
 ARG CUDA=12.8.1
 FROM nvidia/cuda:${CUDA}-runtime-ubuntu24.04
 
@@ -29,7 +29,7 @@ COPY setup.cfg pyproject.toml LICENSE ./
 RUN python3 -m venv /opt/venv \
     && mkdir dusa_ignite \
     && touch README.md dusa_ignite/__init__.py \
-    && pip install --no-cache-dir '.[demo]' \
+    && pip install --no-cache-dir '.[demo,tensorboard]' \
     && rm --recursive --force build
 
 COPY . .
@@ -38,5 +38,6 @@ RUN pip install --no-cache-dir --no-deps --editable . \
 
 USER 10001
 VOLUME ["/data", "/weights", "/runs", "/cache"]
+# The arguments of `dusa-ignite adapt`; torchrun and the other commands: docker run --entrypoint.
 ENTRYPOINT ["python", "launch/main.py"]
 CMD ["--help"]

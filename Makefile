@@ -3,25 +3,43 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= runs/demo
+LOWEST ?= .venv-lowest
+LOWEST_PYTHON ?= 3.10
+PYTEST = $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
-.PHONY: demo test lint types install clean
+.PHONY: demo test test-all test-lowest lint types docs bench install clean
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable .[demo,test]
+	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 
 # Source and DUSA on corrupted handwritten digits, side by side.
 demo: install
-	$(BIN)/python launch/main.py --config configs/digits.yaml --overwrite output_dir=$(RUNS) name=source method.name=source
-	$(BIN)/python launch/main.py --config configs/digits.yaml --overwrite output_dir=$(RUNS) name=dusa
-	$(BIN)/python launch/report.py $(RUNS)/source $(RUNS)/dusa --plot $(RUNS)/comparison.png
+	$(BIN)/dusa-ignite adapt --config digits --overwrite output_dir=$(RUNS) name=source method.name=source
+	$(BIN)/dusa-ignite adapt --config digits --overwrite output_dir=$(RUNS) name=dusa
+	$(BIN)/dusa-ignite report $(RUNS)/source $(RUNS)/dusa --plot $(RUNS)/comparison.png
+
+# Lint, types, and all tests but the slow ones, which kill, restart and span processes.
+test: lint types
+	$(PYTEST) -m "not slow"
 
 # Everything that continuous integration checks.
-test: lint types
-	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+test-all: lint types docs
+	$(PYTEST)
+
+# The same tests with the oldest Python and the oldest packages that setup.cfg allows.
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile -m "not slow"
+
+$(LOWEST)/.installed: setup.cfg
+	$(PYTHON) -m venv $(LOWEST)-uv
+	$(LOWEST)-uv/bin/pip install --quiet uv
+	$(LOWEST)-uv/bin/uv venv --clear --python "$$(.ci/oldest-python $(LOWEST)-uv/bin/uv $(LOWEST_PYTHON))" $(LOWEST)
+	$(LOWEST)-uv/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]'
+	touch $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -30,5 +48,12 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+docs: install
+	$(BIN)/mkdocs build --strict
+
+# What an update costs on this machine, with random weights.
+bench: install
+	$(BIN)/dusa-ignite bench --config digits
+
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) $(LOWEST)-uv build site *.egg-info .mypy_cache .pytest_cache .ruff_cache

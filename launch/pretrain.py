@@ -5,4 +5,4 @@ import sys
 from dusa_ignite.commands.pretrain import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(prog="python launch/pretrain.py"))

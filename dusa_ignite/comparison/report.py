@@ -7,7 +7,6 @@ from pathlib import Path
 
 from dusa_ignite.comparison import tables
 from dusa_ignite.comparison.finished import FinishedRun, differing_origins, read_run
-from dusa_ignite.comparison.pictures import plot_comparison
 from dusa_ignite.comparison.plan import Plan
 from dusa_ignite.comparison.statistics import RESAMPLES
 from dusa_ignite.comparison.summary import MethodSummary, summarise
@@ -17,6 +16,8 @@ CSV, MARKDOWN, LATEX, PICTURE = "comparison.csv", "comparison.md", "comparison.t
 
 def write_report(plan: Plan, *, command: str) -> str:
     """Write the tables and the picture of finished runs into the comparison's folder; return the text for the console.
+
+    Without matplotlib there is no picture, and a line in the text says so.
 
     Args:
         plan: all its runs are finished.
@@ -31,8 +32,14 @@ def write_report(plan: Plan, *, command: str) -> str:
     (plan.folder / CSV).write_text(tables.csv_table(summaries))
     (plan.folder / MARKDOWN).write_text(markdown(summaries, notes, reference=plan.reference, command=command))
     (plan.folder / LATEX).write_text(latex(summaries, notes, reference=plan.reference, command=command))
-    plot_comparison(plan.folder / PICTURE, runs, summaries)
-    return console(summaries, notes, folder=plan.folder, reference=plan.reference)
+    try:
+        from dusa_ignite.comparison.pictures import plot_comparison
+    except ImportError:
+        picture = None
+    else:
+        picture = PICTURE
+        plot_comparison(plan.folder / picture, runs, summaries)
+    return console(summaries, notes, folder=plan.folder, reference=plan.reference, picture=picture)
 
 
 def describe(runs: Sequence[FinishedRun], *, reference: str) -> list[str]:
@@ -57,11 +64,20 @@ def describe(runs: Sequence[FinishedRun], *, reference: str) -> list[str]:
     ]
 
 
-def console(summaries: Sequence[MethodSummary], notes: Sequence[str], *, folder: Path, reference: str) -> str:
-    """Two tables, what they show, and where the files are."""
+def console(
+    summaries: Sequence[MethodSummary],
+    notes: Sequence[str],
+    *,
+    folder: Path,
+    reference: str,
+    picture: str | None = PICTURE,
+) -> str:
+    """Two tables, what they show, and where the files are; ``picture=None`` = there is none without matplotlib."""
     accuracy = tables.console_table(tables.accuracy_grid(summaries, tables.CONSOLE))
     cost = tables.console_table(tables.cost_grid(summaries, tables.CONSOLE, reference=reference))
-    files = f"{folder}: {CSV}, {MARKDOWN}, {LATEX}, {PICTURE}"
+    files = f"{folder}: {', '.join(filter(None, (CSV, MARKDOWN, LATEX, picture)))}"
+    if picture is None:
+        files += "\nno picture: matplotlib is not installed (pip install 'dusa_ignite[plots]')"
     return "\n\n".join([accuracy, cost, "\n".join(notes), files])
 
 

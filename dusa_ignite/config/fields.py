@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -37,3 +37,9 @@ def all_keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
 def members(annotation: Any) -> tuple[Any, ...]:
     """The members of a union, or the type itself."""
     return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+
+
+def literals(annotation: Any) -> list[str]:
+    """The texts that are allowed besides other kinds of values; none where any text is."""
+    kinds = [member for member in members(annotation) if get_origin(member) is Literal]
+    return [value for kind in kinds for value in get_args(kind)]

@@ -111,3 +111,9 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
 def to_yaml(config: BaseModel) -> str:
     """A config as YAML, with every default spelt out, keys in the schema's order; it loads back to an equal config."""
     return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def to_yaml_value(value: Any) -> str:
+    """A single value as it stands in a config, within a line."""
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=True)
+    return text.removesuffix("...\n").strip()

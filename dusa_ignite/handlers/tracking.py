@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import shutil
@@ -39,15 +40,17 @@ def check_tracking(*, clearml: Mapping[str, Any] | None, tensorboard: bool, resu
 
     Args:
         clearml: ``project``, ``task``, ``tags`` and ``mode`` (``online``, ``offline`` or ``off``); ``None`` = off.
-        tensorboard: needs nothing.
+        tensorboard: needs the package ``tensorboard``.
         resumed: a run that is gone on with does so without a server, too.
 
     Returns:
         What can be had: ``clearml`` and ``tensorboard`` for :func:`attach_tracking`.
 
     Raises:
-        UserError: there is no ClearML server, or it does not answer.
+        UserError: there is no ClearML server, or it does not answer; or tensorboard is not installed.
     """
+    if tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise UserError("tracking.tensorboard: it is not installed (pip install 'dusa_ignite[tensorboard]')")
     if idist.get_rank() == 0 and clearml and clearml["mode"] == "online":
         from dusa_ignite.handlers.clearml_server import check_server
 
@@ -185,9 +188,8 @@ class Tracking:
             for name in (*ARTIFACTS, *PICTURES):
                 if (self.folder / name).exists():
                     session.upload_artifact(self.folder / name)
-            for name in PICTURES:
-                if (self.folder / name).exists():
-                    session.report_image("accuracy", self.folder / name, iteration=self.engine.state.iteration)
+                    if name in PICTURES:
+                        session.report_image("accuracy", self.folder / name, iteration=self.engine.state.iteration)
 
         self.engine.add_event_handler(Events.STARTED, _Warned(begin))
         self.engine.add_event_handler(TaskEvents.TASK_COMPLETED, _Warned(send_task))

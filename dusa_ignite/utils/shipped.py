@@ -25,7 +25,7 @@ def locate_config(name: str | Path) -> Path:
         ConfigError: there is neither such a file nor such a config.
     """
     path = Path(name).expanduser()
-    if path.exists() or len(path.parts) > 1:
+    if (path.exists() and not path.is_dir()) or len(path.parts) > 1:
         return path  # a missing file is told of when it is read
     shipped = shipped_folder() / f"{str(name).removesuffix('.yaml')}.yaml"
     if not shipped.is_file():

@@ -1,0 +1,35 @@
+"""Every option of a config: ``dusa-ignite schema`` for editors, ``dusa-ignite schema --markdown`` to read."""
+
+from __future__ import annotations
+
+import argparse
+
+from dusa_ignite.errors import report_errors
+
+
+def parser(prog: str | None) -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Print the JSON schema of a run's config. An editor that knows it completes and checks the options "
+        "of a YAML file whose first line is: # yaml-language-server: $schema=schema.json",
+        epilog="example: dusa-ignite schema > schema.json",
+    )
+    parser.add_argument("--markdown", action="store_true", help="Print tables of all options instead, as Markdown.")
+    parser.add_argument(
+        "--pretrain", action="store_true", help="Print what belongs to the config of dusa-ignite pretrain instead."
+    )
+    return parser
+
+
+@report_errors
+def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
+    """Print."""
+    options = parser(prog).parse_args(arguments)
+    from dusa_ignite.config import Config
+    from dusa_ignite.config.reference import json_schema, markdown
+    from dusa_ignite.pretraining.config import PretrainConfig
+
+    show = markdown if options.markdown else json_schema
+    print(show(PretrainConfig if options.pretrain else Config), end="")
+    return 0
