@@ -40,7 +40,7 @@ def imports(path: Path) -> Iterator[str]:
         if id(node) in for_types:
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith("dusa_ignite"))
+            yield from (alias.name for alias in node.names if alias.name.startswith("dusa_ignite."))
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dusa_ignite"):
             if node.module == "dusa_ignite":
                 yield from (f"dusa_ignite.{alias.name}" for alias in node.names)

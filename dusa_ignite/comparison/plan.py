@@ -13,6 +13,7 @@ from dusa_ignite.errors import ConfigError
 from dusa_ignite.results import files
 from dusa_ignite.runs.folder import check_free, check_same_config
 from dusa_ignite.utils.nearest import nearest
+from dusa_ignite.utils.own_parts import is_reference
 
 SOURCE = "source"
 LABEL = r"\w[\w.+-]*"  # a part of folder names
@@ -112,7 +113,7 @@ def parse_methods(text: str, *, known: Mapping[str, str]) -> list[Entry]:
     """``source,dusa,frozen=dusa`` taken apart, with Source in front where it is missing.
 
     Args:
-        text: what was typed.
+        text: what was typed; a reference to a method of the user's own, ``path/to/file.py:Name``, is labelled ``Name``.
         known: what ``method.name`` can be, of :func:`dusa_ignite.config.method_names`.
 
     Raises:
@@ -121,8 +122,10 @@ def parse_methods(text: str, *, known: Mapping[str, str]) -> list[Entry]:
     entries: list[Entry] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         label, equals, method = (piece.strip() for piece in part.partition("="))
+        if not equals and is_reference(label):  # to a class of the user's own, which gives the label
+            label, equals, method = label.rpartition(":")[2], ":", label
         entry = Entry(label, method if equals else label)
-        if entry.method not in known:
+        if entry.method not in known and not is_reference(entry.method):
             near = nearest(entry.method, known)
             raise ConfigError(f"--methods: {entry.method!r} is no method, did you mean {near}? ({' | '.join(known)})")
         if label in known and label != entry.method:

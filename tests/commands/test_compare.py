@@ -43,6 +43,7 @@ def wait_for(path: Path, content: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_stopped_gone_on_with_and_repeated(tmp_path: Path) -> None:
     arguments = [*SMALL, "--methods", "dusa", "--seeds", "3", f"output_dir={tmp_path}"]
     first = subprocess.Popen(
@@ -96,7 +97,7 @@ def test_a_failing_run_stops_the_comparison(tmp_path: Path) -> None:
         (["--config", "configs/digits.yaml", "--methods", "sorce"], "did you mean source?"),
         (["--config", "configs/digits.yaml"], "--methods: missing"),
         (["--methods", "dusa"], "--config: missing"),
-        (["--config", "nowhere.yaml", "--methods", "dusa"], "nowhere.yaml: no such config file"),
+        (["--config", "nowhere.yaml", "--methods", "dusa"], "nowhere.yaml: neither a file nor a shipped config"),
         (["--paper", "nowhere"], "nowhere: holds no finished run"),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.files import ROOT
 from support.written_runs import DIGITS, write_run
 
 from dusa_ignite.comparison.plan import Entry, Plan, make_plan, parse_methods, parse_seeds
@@ -117,3 +118,13 @@ def test_runs_with_another_config_are_not_reused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"source_seed0: .*data.limit: 4 before, 5 now; .* give --overwrite"):
         plan(**options)
     assert len(plan(**options, overwrite=True).runs) == 4
+
+
+def test_methods_of_the_users_own_are_rows_like_others(tmp_path: Path) -> None:
+    reference = str(ROOT / "docs" / "examples" / "my_method.py") + ":MyMethod"
+    overrides = [f"output_dir={tmp_path}", "classifier.trainable=norm"]
+    plan = make_plan(
+        DIGITS, methods=f"{reference},mine={reference}", seeds="0", overrides=overrides
+    )
+    assert [run.label for run in plan.runs] == ["source", "MyMethod", "mine"]
+    assert plan.runs[1].config.method.name == plan.runs[2].config.method.name == reference
