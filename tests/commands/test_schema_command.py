@@ -40,8 +40,10 @@ def problems(**sections: Any) -> list[str]:
 )
 def test_current(arguments: list[str], file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", *arguments]) == 0
-    made = capsys.readouterr().out
-    assert made == (ROOT / file).read_text(), f"make it anew: dusa-ignite schema {' '.join(arguments)} > {file}"
+    made, shipped = capsys.readouterr().out, (ROOT / file).read_text()
+    if file.endswith(".json"):  # some versions of pydantic write 0.0, others 0
+        made, shipped = json.loads(made), json.loads(shipped)
+    assert made == shipped, f"make it anew: dusa-ignite schema {' '.join(arguments)} > {file}"
 
 
 @pytest.mark.parametrize("name", RUN_CONFIGS)

@@ -123,8 +123,6 @@ def test_runs_with_another_config_are_not_reused(tmp_path: Path) -> None:
 def test_methods_of_the_users_own_are_rows_like_others(tmp_path: Path) -> None:
     reference = str(ROOT / "docs" / "examples" / "my_method.py") + ":MyMethod"
     overrides = [f"output_dir={tmp_path}", "classifier.trainable=norm"]
-    plan = make_plan(
-        DIGITS, methods=f"{reference},mine={reference}", seeds="0", overrides=overrides
-    )
+    plan = make_plan(DIGITS, methods=f"{reference},mine={reference}", seeds="0", overrides=overrides)
     assert [run.label for run in plan.runs] == ["source", "MyMethod", "mine"]
     assert plan.runs[1].config.method.name == plan.runs[2].config.method.name == reference

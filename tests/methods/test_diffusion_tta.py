@@ -91,7 +91,7 @@ def test_impossible_options(option: str) -> None:
 
 
 def test_more_classes_than_there_are() -> None:
-    with pytest.raises(ValueError, match=rf"method\.top_k: {CLASSES + 1} is not allowed; allowed: <= {CLASSES} classes"):
+    with pytest.raises(ValueError, match=rf"^method\.top_k: {CLASSES + 1} is not allowed; allowed: <= {CLASSES} "):
         make(top_k=CLASSES + 1)
     (problem,) = DiffusionTta.Options(top_k=CLASSES + 1).problems(num_classes=CLASSES)
     assert problem == (("method.top_k",), f"{CLASSES + 1} is not allowed; allowed: <= {CLASSES} classes")
