@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 RUNS ?= runs/demo
 LOWEST ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
-PYTEST = $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+PYTEST = CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
-.PHONY: demo test test-all test-lowest lint types docs bench install clean
+.PHONY: demo test test-all test-gpu test-lowest lint types docs bench install clean
 
 install: $(VENV)/.installed
 
@@ -29,6 +29,10 @@ test: lint types
 # Everything that continuous integration checks.
 test-all: lint types docs
 	$(PYTEST)
+
+# What needs a GPU; the other tests are for the CPU, and hide the GPUs there are.
+test-gpu: install
+	$(BIN)/python -m pytest -m gpu
 
 # The same tests with the oldest Python and the oldest packages that setup.cfg allows.
 test-lowest: $(LOWEST)/.installed

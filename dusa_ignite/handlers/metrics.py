@@ -56,9 +56,9 @@ class ExpectedCalibrationError(Metric):
         hits = (predicted == labels).double().to(self._device)
         confidence = confidence.to(self._device)
         bins = (confidence * self.num_bins).ceil().long().sub(1).clamp(0, self.num_bins - 1)
-        self._counts += torch.bincount(bins, minlength=self.num_bins)
-        self._confidences += torch.bincount(bins, weights=confidence, minlength=self.num_bins)
-        self._hits += torch.bincount(bins, weights=hits, minlength=self.num_bins)
+        self._counts.index_add_(0, bins, torch.ones_like(confidence))  # on GPUs, bincount would not be deterministic
+        self._confidences.index_add_(0, bins, confidence)
+        self._hits.index_add_(0, bins, hits)
 
     @sync_all_reduce("_counts", "_confidences", "_hits")
     def compute(self) -> float:

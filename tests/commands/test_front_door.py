@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import version
 
 import pytest
 from support.files import ROOT
 
+import dusa_ignite
 from dusa_ignite.commands.main import COMMANDS, main
 
 HEAVY = ("torch", "numpy", "matplotlib", "pydantic", "timm", "diffusers", "clearml", "ignite")
@@ -71,7 +71,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
     assert stop.value.code == 0
-    assert capsys.readouterr().out == f"dusa-ignite {version('dusa_ignite')}\n"
+    assert capsys.readouterr().out == f"dusa-ignite {dusa_ignite.__version__}\n"
 
 
 def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
