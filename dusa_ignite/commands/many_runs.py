@@ -20,9 +20,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, seeds: str, required: bo
     """
     parser.add_argument("--config", required=required, help="A YAML file, or the name of a shipped config.")
     parser.add_argument(
-        "--methods",
-        required=required,
-        help="Their names, separated by commas; label=method for a second row of the same method.",
+        "--methods", required=required, help="Their names, separated by commas; label=method for a second row of the same method."
     )
     parser.add_argument("--seeds", default=seeds, help=f"Integers, separated by commas (default {seeds}).")
     parser.add_argument("--output", metavar="DIR", help="The folder of all runs (default <output_dir>/<name>).")

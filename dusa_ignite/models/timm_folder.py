@@ -14,7 +14,7 @@ from typing import Any
 import timm
 
 from dusa_ignite.errors import CheckpointError, ConfigError
-from dusa_ignite.models.weights.locate import FOLDER_NAMES, locate
+from dusa_ignite.models.weights.places import FOLDER_NAMES, locate
 
 LOADING = {  # options of timm.create_model that load weights or say how
     "checkpoint_path": "classifier.checkpoint",

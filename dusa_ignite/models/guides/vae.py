@@ -14,7 +14,7 @@ from torch import nn
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.weights import load_strict
 from dusa_ignite.models.weights.load import load_found
-from dusa_ignite.models.weights.locate import FOLDER_NAMES, Found, locate
+from dusa_ignite.models.weights.places import FOLDER_NAMES, Found, locate
 from dusa_ignite.utils.quiet import quiet
 from dusa_ignite.utils.section import Section
 
@@ -89,7 +89,11 @@ def _locate(pretrained: str) -> Found:
     if path.is_file():
         raise CheckpointError(f"vae.pretrained: {pretrained}: a file; give its folder, in diffusers' format")
     known = path.is_dir() or pretrained.startswith(FOLDER_NAMES)
-    found = locate(pretrained if known else f"hf-hub:{pretrained}", key="vae.pretrained")
+    try:
+        found = locate(pretrained if known else f"hf-hub:{pretrained}", key="vae.pretrained")
+    except CheckpointError as error:
+        line = str(error).replace("hf-hub:", "", 1).replace("neither in", "neither a folder, nor in", 1)
+        raise CheckpointError(str(error) if known else line) from error.__cause__
     if found.config is None:
         raise CheckpointError(f"vae.pretrained: {pretrained}: not a folder in diffusers' format (no config.json)")
     return found

@@ -45,7 +45,7 @@ VGG = (
 )
 TORCHVISION = "torchvision"
 HINTS = (  # whose names they are, and names that give it away; timm has none of them
-    (TORCHVISION, r"^(features\.\d+|trunk_output\.|class_token$|conv_proj\.|heads\.head\.|stem\.0\.weight$)"),
+    (TORCHVISION, r"^(features\.\d+|trunk_output\.|class_token$|conv_proj\.|heads\.head\.)"),
     ("transformers", r"^(\w+\.)?(embeddings|embedder)\.|\.attention\.attention\.|\.self_attn\.[qkv]_proj\."),
     ("Keras or JAX", r"(/|^params\.).*kernel|:0$"),
 )

@@ -20,8 +20,8 @@ from dusa_ignite.models.weights.choose import (
     same,
     without_prefixes,
 )
-from dusa_ignite.models.weights.locate import Found, locate
 from dusa_ignite.models.weights.memory import is_out_of_memory
+from dusa_ignite.models.weights.places import Found, locate
 from dusa_ignite.models.weights.read import read_content
 from dusa_ignite.models.weights.values import check_values, converted
 
@@ -92,16 +92,13 @@ def load_found(
         dropped: see :func:`load_weights`.
         rename: from a name in the file to the one the model has now.
     """
-    contents = [read_content(file, where=where) for file in found.files[1:]]
-    where = where if found.files[0].name in where else f"{where}: {found.files[0].name}"
-    possible = readings(read_content(found.files[0], where=where), where=where)
-    if contents:
-        possible = [_joined([possible[0], *(readings(content, where=where)[0] for content in contents)])]
+    possible = sets_of_weights(found, where=where)
+    where = named(found, where)
     if rename is not None:
         possible = [replace(r, weights={rename(name): v for name, v in r.weights.items()}) for r in possible]
     try:
         if wanted is None:
-            reading = _the_only(possible, where=where)
+            reading = the_only(possible, where=where)
         else:
             reading = choose(possible, wanted, dropped=dropped, where=where)
         kept = reading.weights
@@ -124,6 +121,26 @@ def load_found(
     return Loaded(weights, reading, notes)
 
 
+def named(found: Found, where: str) -> str:
+    """For error messages: what the user gave, and the file in it, if it is a folder or a repository."""
+    return where if found.files[0].name in where else f"{where}: {found.files[0].name}"
+
+
+def sets_of_weights(found: Found, *, where: str) -> list[Reading]:
+    """All mappings to tensors that a file holds; of shards, their union.
+
+    Raises:
+        CheckpointError: a file cannot be read, or holds none.
+    """
+    contents = [(named(Found((file,)), where), file) for file in found.files]
+    sets = [readings(read_content(file, where=line), where=line) for line, file in contents]
+    if len(sets) == 1:
+        return sets[0]
+    if sum(len(shard[0].weights) for shard in sets) > len(set().union(*(shard[0].weights for shard in sets))):
+        raise CheckpointError(f"{where}: two of its files hold weights of the same name; fetch them again")
+    return [_joined([shard[0] for shard in sets])]
+
+
 def _notes(reading: Reading, possible: list[Reading]) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
     if reading.naming:
@@ -136,7 +153,7 @@ def _notes(reading: Reading, possible: list[Reading]) -> tuple[str, ...]:
     return notes
 
 
-def _the_only(possible: list[Reading], *, where: str) -> Reading:
+def the_only(possible: list[Reading], *, where: str) -> Reading:
     """Without a model to compare with: the averaged weights, or those that have no rival of their size."""
     stripped = [list(without_prefixes(reading))[-1] for reading in possible]
     averaged = [reading for reading in stripped if reading.averaged]

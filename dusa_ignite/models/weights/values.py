@@ -25,7 +25,7 @@ def check_values(weights: Weights, *, wanted: Weights | None = None, where: str)
     """
     for name, value in weights.items():
         own = wanted.get(name) if wanted is not None else None
-        if problem := _kind(value, own) or _not_finite(value, own):
+        if problem := _kind(name, value, own) or _not_finite(value, own):
             raise CheckpointError(f"{where}: {name} {problem}")
 
 
@@ -42,7 +42,7 @@ def converted(weights: Weights, wanted: Weights | None = None) -> tuple[dict[str
     return result, sorted(set(types))
 
 
-def _kind(value: torch.Tensor, own: torch.Tensor | None) -> str | None:
+def _kind(name: str, value: torch.Tensor, own: torch.Tensor | None) -> str | None:
     kind = str(value.dtype).removeprefix("torch.")
     if value.is_nested or value.layout != torch.strided:
         return f"is not dense ({str(value.layout).removeprefix('torch.')}); save it with .to_dense()"
@@ -52,9 +52,9 @@ def _kind(value: torch.Tensor, own: torch.Tensor | None) -> str | None:
         return "has no values (it is on the meta device); save the model after its weights have been loaded"
     if value.is_complex():
         return f"is {kind}; weights are real numbers"
-    floats = own is not None and own.is_floating_point()
+    floats = own.is_floating_point() if own is not None else name.endswith((".weight", ".bias"))
     if floats and not value.is_floating_point():
-        return f"is {kind} where the model has {str(own.dtype).removeprefix('torch.')}; save the float weights"  # type: ignore[union-attr]
+        return f"is {kind} where the model has floats; save the float weights"
     return None
 
 
