@@ -23,6 +23,7 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", 
 BESIDE = re.compile(r"optim|sched|scaler|^opt$|^amp$|^loops$|callbacks|^args$|hyper_?param|config|rng|random_state")
 AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?)([._]|$)", re.IGNORECASE)
 COUNTER = "num_batches_tracked"  # of BatchNorm; old checkpoints lack it, and evaluation does not need it
+AVERAGES = "n_averaged"  # how many steps torch's AveragedModel has averaged
 DEPTH = 20  # of nesting; no script goes deeper
 
 
@@ -47,7 +48,7 @@ class Reading:
     @property
     def averaged(self) -> bool:
         """Whether they are running averages of the weights of training."""
-        return any(AVERAGED.search(part) for part in (*self.path, self.prefix)) or "n_averaged" in self.aside
+        return any(AVERAGED.search(part) for part in (*self.path, self.prefix)) or AVERAGES in self.aside
 
     @property
     def name(self) -> str:
@@ -79,10 +80,11 @@ def _mappings(content: Any, path: tuple[str, ...], above: list[int], where: str)
     if odd := [name for name in tensors if not isinstance(name, str)]:
         raise CheckpointError(
             f"{where}: {' > '.join(path) or 'the file'} holds a tensor under the name {str(odd[0])[:40]!r}, "
-            f"a {type(odd[0]).__name__}; names of weights are text"
+            f"which is {type(odd[0]).__name__}; names of weights are text"
         )
+    aside = tuple(name for name in (AVERAGES,) if name in tensors and len(tensors) > 1)
     if tensors:
-        yield Reading(tensors, path)
+        yield Reading({name: value for name, value in tensors.items() if name not in aside}, path, aside=aside)
     for name, value in content.items():
         if isinstance(value, dict | list | tuple) and not (isinstance(name, str) and BESIDE.search(name.lower())):
             yield from _mappings(value, (*path, str(name)[:80]), [*above, id(content)], where)
@@ -179,6 +181,8 @@ def _groups(reading: Reading) -> Iterator[Reading]:
 def same(one: Weights, other: Weights) -> bool:
     """Whether names and values are equal."""
     try:
-        return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(
+            one[name] is other[name] or torch.equal(one[name], other[name]) for name in one
+        )
     except (RuntimeError, NotImplementedError, TypeError):  # kinds of tensors that cannot be compared
         return False

@@ -11,6 +11,7 @@ import torch
 
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.weights.choose import (
+    AVERAGES,
     COUNTER,
     Reading,
     choose,
@@ -109,7 +110,7 @@ def load_found(
         weights, types = converted(kept, wanted)
         if types:
             notes += (f"converted from {' and '.join(types)}",)
-            check_values(weights, wanted=wanted, where=f"{where}: converted from {' and '.join(types)},")
+            check_values(weights, wanted=wanted, where=f"{where}: converted from {' and '.join(types)}")
     except Exception as error:
         if is_out_of_memory(error):
             raise CheckpointError(f"{where}: not enough memory to prepare the weights; end other programs") from error
@@ -145,8 +146,8 @@ def _notes(reading: Reading, possible: list[Reading]) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
     if reading.naming:
         notes += (f"{reading.naming}'s names translated to timm's",)
-    if reading.aside:
-        notes += (f"{len(reading.aside)} others left aside ({', '.join(reading.aside[:2])})",)
+    if aside := [name for name in reading.aside if name != AVERAGES]:
+        notes += (f"{len(aside)} others left aside ({', '.join(aside[:2])})",)
     unused = [other.name for other in possible if other.averaged and not reading.averaged]
     if unused:
         notes += (f"not the averaged ones of {unused[0]}, which do not fit",)
