@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dusa_ignite.models.inspect_weights import WeightsReport
 from dusa_ignite.models.weights.memory import readable
+from dusa_ignite.models.weights.shown import shown
 
 SHOWN = 5  # class names
 
@@ -20,17 +21,17 @@ def as_text(report: WeightsReport) -> str:
     if report.num_classes is not None:
         lines.append(("classes", str(report.num_classes)))
     if report.class_names:
-        names = ", ".join(report.class_names[:SHOWN]) + (", ..." if len(report.class_names) > SHOWN else "")
+        names = ", ".join(map(shown, report.class_names[:SHOWN])) + (", ..." if len(report.class_names) > SHOWN else "")
         lines.append(("class names", f"{names} ({report.sources.get('class_names', 'as given')})"))
     lines.append(("averaged", "yes" if report.averaged else "no"))
-    lines.append(("nesting", " > ".join(report.nesting) or "none"))
-    lines.append(("prefix", report.prefix or "none"))
+    lines.append(("nesting", " > ".join(map(shown, report.nesting)) or "none"))
+    lines.append(("prefix", shown(report.prefix) or "none"))
     types = ", ".join(f"{name} {count:,}" for name, count in report.dtypes.items())
     lines.append(("parameters", f"{report.parameters:,} ({types})"))
     for name, value in report.view.items():
-        lines.append((f"view {name}", f"{value} ({report.sources[name]})"))
+        lines.append((f"view {name}", f"{shown(value)} ({report.sources[name]})"))
     if report.kind == "unknown":
-        lines.append(("first names", ", ".join(report.names)))
+        lines.append(("first names", ", ".join(map(shown, report.names))))
     for file in report.files:
         lines.append(("file", f"{file['name']}, {readable(file['bytes'])}, sha256 {file['sha256']}"))
     if report.problem:

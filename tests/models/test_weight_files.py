@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import timm
@@ -116,6 +117,22 @@ def test_repositories_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert refused("hf-hub:owner/name@v2").startswith(
         "neither in the local cache, nor could it be downloaded (LocalEntryNotFoundError); offline, fetch"
     )
+
+
+def test_the_hubs_local_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    commit = "0" * 40
+    repository = tmp_path / "models--owner--name"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    snapshot = repository / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    write_folder(WEIGHTS, timm_config())(snapshot)
+    with torch.no_grad():
+        for name in ("hf-hub:owner/name", "hub:owner/name:model.safetensors"):
+            assert torch.equal(classifier_of(name).backbone(IMAGES), timm_model(WEIGHTS)(IMAGES))
+    assert "(LocalEntryNotFoundError); offline, fetch the repository" in refused("hf-hub:owner/other")
 
 
 def test_shards(tmp_path: Path) -> None:

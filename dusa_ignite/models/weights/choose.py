@@ -16,6 +16,7 @@ import torch
 
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.weights.foreign_names import as_timm
+from dusa_ignite.models.weights.shown import shown
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -53,8 +54,10 @@ class Reading:
     @property
     def name(self) -> str:
         """How to tell it from others: ``state_dict, names that begin with model.``"""
-        parts = [" > ".join(self.path)] if self.path else []
-        return ", ".join([*parts, *([f"names that begin with {self.prefix}"] if self.prefix else [])]) or "the file"
+        parts = [" > ".join(map(shown, self.path))] if self.path else []
+        return (
+            ", ".join([*parts, *([f"names that begin with {shown(self.prefix)}"] if self.prefix else [])]) or "the file"
+        )
 
 
 def readings(content: Any, *, where: str) -> list[Reading]:
@@ -75,11 +78,11 @@ def _mappings(content: Any, path: tuple[str, ...], above: list[int], where: str)
     if not isinstance(content, dict) or len(path) > DEPTH:
         return
     if id(content) in above:
-        raise CheckpointError(f"{where}: holds a mapping that contains itself (at {' > '.join(path)!r})")
+        raise CheckpointError(f"{where}: holds a mapping that contains itself (at {' > '.join(path)[:80]!r})")
     tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
     if odd := [name for name in tensors if not isinstance(name, str)]:
         raise CheckpointError(
-            f"{where}: {' > '.join(path) or 'the file'} holds a tensor under the name {str(odd[0])[:40]!r}, "
+            f"{where}: {shown(' > '.join(path)) or 'the file'} holds a tensor under the name {str(odd[0])[:40]!r}, "
             f"which is {type(odd[0]).__name__}; names of weights are text"
         )
     aside = tuple(name for name in (AVERAGES,) if name in tensors and len(tensors) > 1)
@@ -148,7 +151,7 @@ def _kept(reading: Reading, dropped: tuple[str, ...]) -> Reading:
 
 def one_alone(reading: Reading) -> str:
     """How to make a file with one of several sets of weights."""
-    keys = "".join(f"[{key!r}]" for key in reading.path)
+    keys = "".join(f"[{shown(key)!r}]" for key in reading.path)
     return f"save one of them alone, such as torch.save(torch.load(FILE, weights_only=True){keys}, 'one.pt')"
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 
 from dusa_ignite.errors import CheckpointError
+from dusa_ignite.models.weights.shown import shown
 
 VIT = (
     (r"^class_token$", "cls_token"),
@@ -85,7 +86,7 @@ def check_library(weights: Mapping[str, torch.Tensor], wanted: Mapping[str, torc
     """
     if wanted.keys().isdisjoint(weights) and (library := library_of(weights, wanted)):
         raise CheckpointError(
-            f"{where}: the names of its weights are {library}'s (such as {next(iter(weights))}), and are not known for "
+            f"{where}: the names of its weights are {library}'s (such as {shown(next(iter(weights)))}), and are not known for "
             f"this architecture; give the model itself as classifier.name=path/to/file.py:build, or convert the names"
         )
 

@@ -24,6 +24,7 @@ from dusa_ignite.models.weights.choose import (
 from dusa_ignite.models.weights.memory import is_out_of_memory
 from dusa_ignite.models.weights.places import Found, locate
 from dusa_ignite.models.weights.read import read_content
+from dusa_ignite.models.weights.shown import shown
 from dusa_ignite.models.weights.values import check_values, converted
 
 logger = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ def _notes(reading: Reading, possible: list[Reading]) -> tuple[str, ...]:
     if reading.naming:
         notes += (f"{reading.naming}'s names translated to timm's",)
     if aside := [name for name in reading.aside if name != AVERAGES]:
-        notes += (f"{len(aside)} others left aside ({', '.join(aside[:2])})",)
+        notes += (f"{len(aside)} others left aside ({', '.join(map(shown, aside[:2]))})",)
     unused = [other.name for other in possible if other.averaged and not reading.averaged]
     if unused:
         notes += (f"not the averaged ones of {unused[0]}, which do not fit",)

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError
+from dusa_ignite.models.weights.shown import shown
 
 
 def load_strict(model: nn.Module, weights: dict[str, torch.Tensor], *, source: str) -> None:
@@ -24,7 +25,7 @@ def load_strict(model: nn.Module, weights: dict[str, torch.Tensor], *, source: s
         "missing": [name for name in own if name not in weights],
         "unexpected": [name for name in weights if name not in own],
         "of another shape": [
-            f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
+            f"{shown(name)} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
             for name in own
             if name in weights and weights[name].shape != own[name].shape
         ],
@@ -36,7 +37,7 @@ def load_strict(model: nn.Module, weights: dict[str, torch.Tensor], *, source: s
 
 
 def _first(names: list[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+    return ", ".join(map(shown, names[:count])) + (", ..." if len(names) > count else "")
 
 
 def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from dusa_ignite.errors import CheckpointError
+from dusa_ignite.models.weights.shown import shown
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -26,7 +27,7 @@ def check_values(weights: Weights, *, wanted: Weights | None = None, where: str)
     for name, value in weights.items():
         own = wanted.get(name) if wanted is not None else None
         if problem := _kind(name, value, own) or _not_finite(value, own):
-            raise CheckpointError(f"{where}: {name} {problem}")
+            raise CheckpointError(f"{where}: {shown(name)} {problem}")
 
 
 def converted(weights: Weights, wanted: Weights | None = None) -> tuple[dict[str, torch.Tensor], list[str]]:
