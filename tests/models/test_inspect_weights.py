@@ -149,9 +149,7 @@ def test_unusable_weights_are_told(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main([str(tmp_path / "a.pt")]) == 2
     assert "problem      a.weight holds 1 values of 2 that are NaN or infinite" in capsys.readouterr().out
     torch.save({"state_dict": WEIGHTS, "net": zeros(WEIGHTS)}, tmp_path / "a.pt")
-    with pytest.raises(
-        CheckpointError, match=r"inspect: .*a\.pt: holds 2 sets of weights \(state_dict; net\); save one"
-    ):
+    with pytest.raises(CheckpointError, match=r"a\.pt: holds 2 sets of weights \(state_dict; net\); save one"):
         inspect_weights(tmp_path / "a.pt")
 
 

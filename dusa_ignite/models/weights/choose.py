@@ -54,10 +54,9 @@ class Reading:
     @property
     def name(self) -> str:
         """How to tell it from others: ``state_dict, names that begin with model.``"""
-        parts = [" > ".join(map(shown, self.path))] if self.path else []
-        return (
-            ", ".join([*parts, *([f"names that begin with {shown(self.prefix)}"] if self.prefix else [])]) or "the file"
-        )
+        path = " > ".join(map(shown, self.path))
+        prefix = f"names that begin with {shown(self.prefix)}" if self.prefix else ""
+        return ", ".join(filter(None, [path, prefix])) or "the file"
 
 
 def readings(content: Any, *, where: str) -> list[Reading]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LONGEST = 80
+LONGEST = 120
 
 
 def shown(name: object) -> str:

@@ -26,12 +26,7 @@ def prefixed(weights: Weights, prefix: str) -> Weights:
 
 
 FORMS: dict[str, Callable[[Weights], Any]] = {
-    "EMA beside the raw weights": lambda w: {
-        "ema": w,
-        "model": {n: 0 * v for n, v in w.items()},
-        "opt": {},
-        "steps": 3,
-    },
+    "EMA beside the raw weights": lambda w: {"ema": w, "model": {n: 0 * v for n, v in w.items()}, "opt": {}},
     "DDP's prefix within": lambda w: {"model": prefixed(w, "module."), "opt": {"state": {0: {"step": torch.ones(())}}}},
     "three deep": lambda w: {"trainer": {"net": {"state_dict": prefixed(w, "_orig_mod.module.")}}, "epoch": 1},
     "Lightning with its average": lambda w: {
