@@ -152,6 +152,49 @@ def test_random_content(tmp_path: Path) -> None:
     assert len(outcomes) > 4
 
 
+# Small files that ask for much
+
+
+def with_pickle(content: bytes) -> bytes:
+    """torch's archive with this list of tensors."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(FILES["zip"])) as source, zipfile.ZipFile(stream, "w") as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, content if entry.filename.endswith("data.pkl") else source.read(entry))
+    return stream.getvalue()
+
+
+def shared_mappings() -> bytes:
+    """8 ** 19 paths through twenty mappings."""
+    text = b"\x80\x02}q\x00"
+    for level in range(1, 20):
+        entries = (b"X\x01\x00\x00\x00" + bytes([letter]) + b"h" + bytes([level - 1]) + b"s" for letter in b"abcdefgh")
+        text += b"}q" + bytes([level]) + b"".join(entries)
+    return text + b"."
+
+
+NOTHING = "holds no mapping of parameter names to tensors"
+MUCH = {
+    "a long bytearray": (
+        with_pickle(b"\x80\x02cbuiltins\nbytearray\n\x8a\x06" + (10**12).to_bytes(6, "little") + b"\x85R."),
+        "holds Python objects other than tensors (bytearray); save its state_dict alone and give that file",
+    ),
+    "deep lists": (with_pickle(b"\x80\x02" + b"]" * 10**5 + b"a" * (10**5 - 1) + b"."), NOTHING),
+    "deep mappings": (
+        with_pickle(b"\x80\x02" + b"}X\x01\x00\x00\x00a" * 10**5 + b"}" + b"s" * 10**5 + b"."),
+        NOTHING,
+    ),
+    "shared mappings": (with_pickle(shared_mappings()), NOTHING),
+}
+
+
+@pytest.mark.parametrize("name", MUCH)
+def test_small_files_that_ask_for_much(name: str, tmp_path: Path) -> None:
+    content, line = MUCH[name]
+    (tmp_path / "a.pt").write_bytes(content)
+    assert attempt(tmp_path / "a.pt") == f"k: {tmp_path}/a.pt: {line}"
+
+
 # Nothing is run
 
 

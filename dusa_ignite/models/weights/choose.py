@@ -25,6 +25,7 @@ BESIDE = re.compile(r"optim|sched|scaler|^opt$|^amp$|^loops$|callbacks|^args$|hy
 AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?)([._]|$)", re.IGNORECASE)
 COUNTER = "num_batches_tracked"  # of BatchNorm; old checkpoints lack it, and evaluation does not need it
 AVERAGES = "n_averaged"  # how many steps torch's AveragedModel has averaged
+LIST = 8  # items of a list that may hold weights
 DEPTH = 20  # of nesting; no script goes deeper
 
 
@@ -65,31 +66,38 @@ def readings(content: Any, *, where: str) -> list[Reading]:
     Raises:
         CheckpointError: there is none, one contains itself, or names are no text.
     """
-    found = list(_mappings(content, (), [], where))
+    found = list(_mappings(content, (), [], set(), where))
     if not found:
         raise CheckpointError(f"{where}: holds no mapping of parameter names to tensors")
     return found
 
 
-def _mappings(content: Any, path: tuple[str, ...], above: list[int], where: str) -> Iterator[Reading]:
-    if isinstance(content, list | tuple) and len(content) <= 8:
-        content = {str(place): value for place, value in enumerate(content) if isinstance(value, dict)}
-    if not isinstance(content, dict) or len(path) > DEPTH:
-        return
+def _mappings(content: Any, path: tuple[str, ...], above: list[int], seen: set[int], where: str) -> Iterator[Reading]:
+    """``above``: what it stands in; ``seen``: what has been looked at; shared mappings would take ages otherwise."""
     if id(content) in above:
-        raise CheckpointError(f"{where}: holds a mapping that contains itself (at {' > '.join(path)[:80]!r})")
-    tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+        raise CheckpointError(f"{where}: holds a mapping that contains itself (at {shown(' > '.join(path))!r})")
+    if not isinstance(content, dict | list | tuple) or id(content) in seen or len(path) > DEPTH:
+        return
+    seen.add(id(content))
+    above = [*above, id(content)]
+    items = content if isinstance(content, dict) else dict(enumerate(content)) if len(content) <= LIST else {}
+    tensors = {name: value for name, value in items.items() if isinstance(value, torch.Tensor)}
+    if isinstance(content, dict):
+        yield from _own(tensors, path, where)
+    for name, value in items.items():
+        if not (isinstance(name, str) and BESIDE.search(name.lower())):
+            yield from _mappings(value, (*path, str(name)), above, seen, where)
+
+
+def _own(tensors: dict[Any, torch.Tensor], path: tuple[str, ...], where: str) -> Iterator[Reading]:
     if odd := [name for name in tensors if not isinstance(name, str)]:
         raise CheckpointError(
-            f"{where}: {shown(' > '.join(path)) or 'the file'} holds a tensor under the name {str(odd[0])[:40]!r}, "
+            f"{where}: {shown(' > '.join(path)) or 'the file'} holds a tensor under the name {shown(odd[0])!r}, "
             f"which is {type(odd[0]).__name__}; names of weights are text"
         )
-    aside = tuple(name for name in (AVERAGES,) if name in tensors and len(tensors) > 1)
+    aside = (AVERAGES,) if AVERAGES in tensors and len(tensors) > 1 else ()
     if tensors:
         yield Reading({name: value for name, value in tensors.items() if name not in aside}, path, aside=aside)
-    for name, value in content.items():
-        if isinstance(value, dict | list | tuple) and not (isinstance(name, str) and BESIDE.search(name.lower())):
-            yield from _mappings(value, (*path, str(name)[:80]), [*above, id(content)], where)
 
 
 def without_prefixes(reading: Reading) -> Iterator[Reading]:

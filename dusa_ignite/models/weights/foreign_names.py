@@ -86,8 +86,8 @@ def check_library(weights: Mapping[str, torch.Tensor], wanted: Mapping[str, torc
     """
     if wanted.keys().isdisjoint(weights) and (library := library_of(weights, wanted)):
         raise CheckpointError(
-            f"{where}: the names of its weights are {library}'s (such as {shown(next(iter(weights)))}), and are not known "
-            f"for this architecture; give the model itself as classifier.name=path/to/file.py:build, or convert the names"
+            f"{where}: the names of its weights are {library}'s (such as {shown(next(iter(weights)))}), and are not "
+            f"known for this architecture; give classifier.name=path/to/file.py:build, or convert the names"
         )
 
 

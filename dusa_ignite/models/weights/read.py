@@ -8,10 +8,12 @@ input, which may crash the process.
 from __future__ import annotations
 
 import argparse
+import mmap
 import pickle
 import re
 import struct
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,7 @@ def plain_path(*parts: Any) -> str:
     return "/".join(parts) if known else ""
 
 
+BYTES = re.compile(rb"c(builtins|__builtin__)\nbytearray\n")
 STAND_INS: list[Any] = [
     argparse.Namespace,
     (NumpyType, "numpy.dtype"),
@@ -112,10 +115,22 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _unpickle(path: Path) -> Any:
+    if _asks_for_bytes(path):
+        raise pickle.UnpicklingError("GLOBAL bytearray")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about pickle protocols
         with torch.serialization.safe_globals(STAND_INS):
             return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _asks_for_bytes(path: Path) -> bool:
+    """Whether a pickle makes a ``bytearray``: torch would let it, of any length, and no weights need one."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            return any(BYTES.search(archive.read(name)) for name in names)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return BYTES.search(content) is not None
 
 
 def _check_memory(path: Path, *, where: str) -> None:
