@@ -12,7 +12,9 @@ from torch import nn
 from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.norms import set_trainable
+from dusa_ignite.models.timm_folder import check_options, is_timm_folder, read_timm_folder
 from dusa_ignite.models.weights import load_strict, load_weights
+from dusa_ignite.models.weights.foreign_names import check_library
 from dusa_ignite.utils.own_parts import is_reference, load_part
 from dusa_ignite.utils.quiet import quiet
 from dusa_ignite.utils.section import Section
@@ -24,7 +26,9 @@ class ClassifierOptions(Section):
     """The model that is adapted. With neither ``pretrained`` nor ``checkpoint`` its weights are random."""
 
     name: str = Field(
-        min_length=1, description="timm name, pinned to its weights; or your factory, path/to/file.py:build"
+        min_length=1,
+        description="timm name, pinned to its weights; local-dir:<folder> or hf-hub:<repo>; or your factory, "
+        "path/to/file.py:build",
     )
     pretrained: bool = Field(
         default=True, description="load timm's weights for this name, unless a checkpoint is given"
@@ -32,7 +36,7 @@ class ClassifierOptions(Section):
     checkpoint: str | None = Field(
         default=None,
         min_length=1,
-        description="weights file, hub:<repo>:<file>, or embedded (the digits demo's); or null",
+        description="weights file or folder, hf-hub:<repo>, hub:<repo>:<file>, or embedded (the demo's); or null",
     )
     num_classes: int = Field(default=1000, ge=2, description="outputs, >= 2")
     trainable: Literal["all", "norm", "none"] = Field(
@@ -61,14 +65,15 @@ def build_classifier(
     """Build any timm classifier, or one of your own, in eval mode and float32.
 
     Args:
-        name: timm name, pinned to its weights (``convnext_large.fb_in1k``); or a reference to a factory,
+        name: timm name, pinned to its weights (``convnext_large.fb_in1k``); a folder or repository with weights and a
+            ``config.json`` as timm writes it, ``local-dir:<folder>`` or ``hf-hub:<id>``; or a reference to a factory,
             ``path/to/file.py:build``, which is called with ``options`` and returns a module with logits (B, C) of
             normalised RGB images, its own weights loaded, and with timm's ``pretrained_cfg`` (``input_size``, ``mean``,
             ``std``, perhaps ``crop_pct`` and ``interpolation``).
         num_classes: outputs.
         pretrained: load the weights that timm has for this name (from the local cache or the hub), unless a
             checkpoint is given.
-        checkpoint: weights file instead; see :func:`dusa_ignite.models.weights.load_weights`.
+        checkpoint: weights instead; see :func:`dusa_ignite.models.weights.load_weights`.
         trainable: ``all`` parameters, those of ``norm`` layers, or ``none``.
         image_size: see :class:`Classifier`; a ``checkpoint`` must be of that size.
         batch_norm: see :class:`Classifier`.
@@ -82,14 +87,23 @@ def build_classifier(
     backbone: Any
     if is_reference(name):
         backbone = _own_backbone(name, num_classes=num_classes, options=options or {})
+    elif is_timm_folder(name):
+        check_options(options or {}, key="classifier.options")
+        folder = read_timm_folder(name, num_classes=num_classes)
+        extras = {"pretrained_cfg": folder.pretrained_cfg, **folder.model_args, **(options or {})}
+        backbone = _timm_backbone(folder.architecture, num_classes=num_classes, pretrained=False, options=extras)
+        checkpoint = checkpoint or (name if pretrained else None)
     else:
+        check_options(options or {}, key="classifier.options")
         pretrained = pretrained and checkpoint is None
         backbone = _timm_backbone(name, num_classes=num_classes, pretrained=pretrained, options=options or {})
     if image_size is not None and hasattr(backbone, "set_input_size"):
         backbone.set_input_size(image_size)  # models of a fixed size; interpolates the position embedding
     if checkpoint is not None:
-        weights = load_weights(checkpoint, key="classifier.checkpoint", embedded="classifier")
-        load_strict(backbone, weights, source=f"classifier.checkpoint: {checkpoint}")
+        key = "classifier.name" if checkpoint == name else "classifier.checkpoint"
+        weights = load_weights(checkpoint, key=key, embedded="classifier", wanted=backbone.state_dict())
+        check_library(weights, backbone.state_dict(), where=f"{key}: {checkpoint}")
+        load_strict(backbone, weights, source=f"{key}: {checkpoint}")
     classifier = Classifier(backbone, image_size=image_size, batch_norm=batch_norm)
     _check_input(classifier, name)
     set_trainable(classifier, trainable)

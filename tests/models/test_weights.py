@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError
-from dusa_ignite.models import weights as checkpoints
-from dusa_ignite.models.weights import load_strict, load_weights, locate, save_weights, weights_sha256
+from dusa_ignite.models.weights import load_strict, load_weights, save_weights, weights_sha256
+from dusa_ignite.models.weights.places import locate
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([7.0, 8.0])}
 ZEROS = {name: torch.zeros_like(value) for name, value in WEIGHTS.items()}
@@ -36,7 +36,7 @@ def assert_weights(found: dict[str, torch.Tensor]) -> None:
     [
         WEIGHTS,
         {"ema": WEIGHTS, "state_dict": ZEROS, "model": ZEROS},
-        {"state_dict": WEIGHTS, "model": ZEROS},
+        {"state_dict_ema": WEIGHTS, "model": ZEROS},
         {"model": WEIGHTS, "epoch": 3, "args": argparse.Namespace(lr=0.1)},
         {"model": {"state_dict": WEIGHTS}},
         {"state_dict": prefixed("module.")},
@@ -67,16 +67,11 @@ def test_a_parameter_may_be_called_like_a_nested_key(tmp_path: Path) -> None:
 def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "weights.pt").touch()
-    assert locate("~/weights.pt", key="k") == tmp_path / "weights.pt"
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no such file"):
-        locate(str(tmp_path), key="k")
+    assert locate("~/weights.pt", key="k").files == (tmp_path / "weights.pt",)
 
 
 def test_embedded_weights_ship_with_the_package() -> None:
-    path = locate("embedded", key="k", embedded="classifier")
+    (path,) = locate("embedded", key="k", embedded="classifier").files
     assert path.parts[-4:] == ("dusa_ignite", "assets", "digits", "classifier.safetensors")
     with pytest.raises(CheckpointError, match=r"k: embedded: no such file"):
         locate("embedded", key="k")
@@ -89,7 +84,7 @@ def test_hub_files_are_asked_for_by_repository_and_name(tmp_path: Path, monkeypa
         asked.append((repo, filename))
         return str(tmp_path / "weights.pt")
 
-    monkeypatch.setattr(checkpoints, "hf_hub_download", download)
+    monkeypatch.setattr("dusa_ignite.models.weights.places.hf_hub_download", download)
     torch.save(WEIGHTS, tmp_path / "weights.pt")
     assert_weights(load_weights("hub:owner/name:folder/weights.pt", key="k"))
     assert asked == [("owner/name", "folder/weights.pt")]
@@ -99,7 +94,7 @@ def test_offline_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def download(repo: str, filename: str) -> str:
         raise ConnectionError("no route")
 
-    monkeypatch.setattr(checkpoints, "hf_hub_download", download)
+    monkeypatch.setattr("dusa_ignite.models.weights.places.hf_hub_download", download)
     with pytest.raises(CheckpointError) as caught:
         load_weights("hub:owner/name:weights.pt", key="transformer.checkpoint")
     assert str(caught.value) == (
@@ -108,14 +103,16 @@ def test_offline_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["text", "empty", "truncated", "safetensors"])
+@pytest.mark.parametrize("kind", ["text", "truncated", "safetensors"])
 def test_damaged_files(kind: str, tmp_path: Path) -> None:
     path = tmp_path / ("weights.safetensors" if kind == "safetensors" else "weights.pt")
-    torch.save(WEIGHTS, path)
-    path.write_bytes({"text": b"hello garbage", "empty": b""}.get(kind, path.read_bytes()[:300]))
+    save_file(WEIGHTS, path) if kind == "safetensors" else torch.save(WEIGHTS, path)
+    path.write_bytes(b"hello garbage" if kind == "text" else path.read_bytes()[:-20])
     with pytest.raises(CheckpointError) as caught:
         load_weights(path, key="k")
-    assert str(caught.value) == f"k: {path}: damaged, or not a checkpoint; fetch it again, or give another file"
+    message = f"k: {path}: damaged, or not a checkpoint; fetch it again, or give another file"
+    why = " (the directory at its end is cut off or damaged)" if kind == "truncated" else ""
+    assert str(caught.value) == message + why
 
 
 @pytest.mark.parametrize("how", ["torch", "old torch"])

@@ -5,28 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.guides.families import find_family
+from dusa_ignite.models.guides.other_sizes import other_sizes
+from dusa_ignite.models.guides.variants import VARIANTS
 from dusa_ignite.models.weights import load_strict, load_weights
 from dusa_ignite.utils.section import Section
 
-SIZES = {  # name: (hidden_size, depth, num_heads); DiT paper, table 1
-    "S": (384, 12, 6),
-    "B": (768, 12, 12),
-    "L": (1024, 24, 16),
-    "XL": (1152, 28, 16),
-}
-PATCH_SIZES = (2, 4, 8)
-VARIANTS = {
-    f"{kind}-{size}/{patch}": (patch, *SIZES[size])
-    for kind in ("DiT", "SiT")
-    for size in SIZES
-    for patch in PATCH_SIZES
-}
 if TYPE_CHECKING:
     Variant: TypeAlias = str
 else:
@@ -97,7 +85,7 @@ def load_transformer(
     """Build a transformer and load its weights strictly.
 
     Args:
-        checkpoint: a ``.pt`` / ``.pth`` / ``.safetensors`` file, ``hub:<repo>:<file>``, ``embedded`` (the weights for
+        checkpoint: a file or folder, see :func:`dusa_ignite.models.weights.locate`; ``embedded`` (the weights for
             digits in the package), or ``random`` (no weights).
         family: ``repa``, ``sit``, ``dit``, or a reference to a :class:`dusa_ignite.models.guides.Family` of your own.
         num_classes: classes, without the unconditional one, >= 1.
@@ -113,7 +101,8 @@ def load_transformer(
         The model in eval mode, in float32, all but ``y_embedder`` and ``pos_embed`` trainable.
 
     Raises:
-        CheckpointError: the file is missing, unreadable, or its parameters do not match one by one.
+        CheckpointError: the file is missing, unreadable, or its parameters do not match one by one; where they are
+            those of a guide of other sizes, the message names them as options of the config.
         ValueError: unknown family or variant, or a size that is incomplete or does not divide evenly.
     """
     kind = find_family(family)
@@ -136,26 +125,18 @@ def load_transformer(
         **size,
     )
     if checkpoint != "random":
-        weights = load_weights(checkpoint, key="transformer.checkpoint", embedded="transformer")
-        weights = {name: value for name, value in weights.items() if not name.startswith(kind.dropped)}
+        source = f"transformer.checkpoint: {checkpoint}"
+        weights = load_weights(
+            checkpoint,
+            key="transformer.checkpoint",
+            embedded="transformer",
+            wanted=model.state_dict(),
+            dropped=kind.dropped,
+        )
         try:
-            load_strict(model, weights, source=f"transformer.checkpoint: {checkpoint}")
+            load_strict(model, weights, source=source)
         except CheckpointError as error:
-            raise CheckpointError(f"{error}{_hint(weights, model, family)}") from None
+            line = other_sizes(weights, model, family=kind)
+            raise CheckpointError(f"{source}: {line}" if line else str(error)) from None
     model.y_embedder.requires_grad_(False)
     return model.eval()
-
-
-def _hint(weights: dict[str, torch.Tensor], model: Any, family: str) -> str:
-    """What most likely is wrong, read off the shapes of a checkpoint that did not fit."""
-    hints = []
-    table = weights.get("y_embedder.embedding_table.weight")
-    if table is not None and table.shape[0] != model.num_classes + 1:
-        hints.append(f"it holds {table.shape[0] - 1} classes, transformer.num_classes is {model.num_classes}")
-    bias = weights.get("final_layer.linear.bias")
-    patch = weights.get("x_embedder.proj.weight")
-    if bias is not None and patch is not None:
-        channels = bias.shape[0] // (patch.shape[-1] ** 2)
-        if channels != model.out_channels:
-            hints.append(f"it predicts {channels} channels, family {family} has {model.out_channels}")
-    return f" (hint: {'; '.join(hints)})" if hints else ""

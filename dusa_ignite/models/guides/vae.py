@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +12,16 @@ from pydantic import Field
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError
+from dusa_ignite.models.weights import load_strict
+from dusa_ignite.models.weights.load import load_found
+from dusa_ignite.models.weights.places import FOLDER_NAMES, Found, locate
 from dusa_ignite.utils.quiet import quiet
 from dusa_ignite.utils.section import Section
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
+
+logger = logging.getLogger(__name__)
 
 DOWNSAMPLING = 8  # image side / latent side
 LATENT_CHANNELS = 4
@@ -29,6 +37,7 @@ class VaeOptions(Section):
     scaling_factor: float = Field(default=0.18215, gt=0, description="multiplies the latents, > 0")
 
 
+OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 SD_VAE = {  # architecture of stabilityai/sd-vae-ft-ema, for `random`
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
@@ -54,26 +63,44 @@ def load_vae(pretrained: str) -> AutoencoderKL:
     if pretrained == "random":
         vae = AutoencoderKL(**SD_VAE)
     else:
+        source = f"vae.pretrained: {pretrained}"
+        found = _locate(pretrained)
         try:
+            config = json.loads(Path(str(found.config)).read_text(encoding="utf-8"))
+            if config.get("_class_name", "AutoencoderKL") != "AutoencoderKL" or "block_out_channels" not in config:
+                raise ValueError("its config.json describes no AutoencoderKL")
             with quiet():
-                vae, loading = AutoencoderKL.from_pretrained(
-                    pretrained, output_loading_info=True, low_cpu_mem_usage=False
-                )
-        except Exception as error:  # the hub's and diffusers' errors share no base class
-            reason, where = type(error).__name__, "neither a folder, nor in the local cache, nor could it be downloaded"
-            if Path(pretrained).exists():
-                reason = str(error).splitlines()[0] if str(error) else reason
-                where = "not a folder in diffusers' format"
-            raise CheckpointError(
-                f"vae.pretrained: {pretrained}: {where} ({reason}); offline, fetch the repository elsewhere and give "
-                f"its folder"
-            ) from error
-        if loading["missing_keys"]:  # diffusers goes on with uninitialised weights
-            names = sorted(loading["missing_keys"])
-            raise CheckpointError(
-                f"vae.pretrained: {pretrained}: {len(names)} weights are missing: {', '.join(names[:3])}"
-            )
+                vae = AutoencoderKL.from_config(config)
+        except Exception as error:  # diffusers' errors share no base class
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(f"{source}: not a folder in diffusers' format ({reason})") from error
+        wanted = vae.state_dict()
+        loaded = load_found(found, where=source, wanted=wanted, rename=_new_name)
+        logger.info("%s: took %s", source, loaded.line)
+        load_strict(vae, loaded.weights, source=source)
     if vae.config.latent_channels != LATENT_CHANNELS or len(vae.config.block_out_channels) != 4:
         raise CheckpointError(f"vae.pretrained: {pretrained}: latents must have 4 channels at 1/8 of the image's side")
     vae.decoder, vae.post_quant_conv = nn.Identity(), nn.Identity()  # only the encoder is used
     return vae.requires_grad_(False).eval()
+
+
+def _locate(pretrained: str) -> Found:
+    path = Path(pretrained).expanduser()
+    if path.is_file():
+        raise CheckpointError(f"vae.pretrained: {pretrained}: a file; give its folder, in diffusers' format")
+    known = path.is_dir() or pretrained.startswith(FOLDER_NAMES)
+    try:
+        found = locate(pretrained if known else f"hf-hub:{pretrained}", key="vae.pretrained")
+    except CheckpointError as error:
+        line = str(error).replace("hf-hub:", "", 1).replace("neither in", "neither a folder, nor in", 1)
+        raise CheckpointError(str(error) if known else line) from error.__cause__
+    if found.config is None:
+        raise CheckpointError(f"vae.pretrained: {pretrained}: not a folder in diffusers' format (no config.json)")
+    return found
+
+
+def _new_name(name: str) -> str:
+    """Attention's parameters under the names that diffusers has given them since the weights were published."""
+    for old, new in OLD_NAMES.items():
+        name = re.sub(rf"(\.attentions\.\d+)\.{old}\.", rf"\1.{new}.", name)
+    return name

@@ -81,12 +81,12 @@ def test_missing_weights_are_refused(folder: Path) -> None:
     weights = load_file(folder / WEIGHTS)
     del weights["encoder.conv_in.bias"]
     save_file(weights, folder / WEIGHTS)
-    assert fails(folder).endswith("1 weights are missing: encoder.conv_in.bias")
+    assert fails(folder).endswith("does not fit the model: 1 missing: encoder.conv_in.bias")
 
 
 def test_weights_of_another_shape_are_refused(folder: Path) -> None:
     save_file({**load_file(folder / WEIGHTS), "encoder.conv_in.weight": torch.zeros(5, 3, 3, 3)}, folder / WEIGHTS)
-    assert "offline, fetch the repository elsewhere and give its folder" in fails(folder)
+    assert fails(folder).endswith("1 of another shape: encoder.conv_in.weight (5, 3, 3, 3) for (4, 3, 3, 3)")
 
 
 def test_truncated_weights_are_refused(folder: Path) -> None:
@@ -95,18 +95,23 @@ def test_truncated_weights_are_refused(folder: Path) -> None:
 
 
 def test_folders_that_hold_no_vae(tmp_path: Path) -> None:
-    assert "not a folder in diffusers' format" in fails(tmp_path)
+    assert "a folder without weights" in fails(tmp_path)
+    save_file({"weight": torch.zeros(1)}, tmp_path / WEIGHTS)
+    assert "not a folder in diffusers' format (no config.json)" in fails(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 3}))
     assert "not a folder in diffusers' format" in fails(tmp_path)
 
 
-def test_neither_folder_nor_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def from_pretrained(name: str, **kwargs: Any) -> AutoencoderKL:
+def test_neither_folder_nor_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(repo: str, filename: str) -> str:
         raise OSError("no route\nto the hub")
 
-    monkeypatch.setattr(AutoencoderKL, "from_pretrained", from_pretrained)
-    assert "neither a folder, nor in the local cache, nor could it be downloaded (OSError); offline, fetch" in fails(
-        tmp_path / "none"
+    monkeypatch.setattr("dusa_ignite.models.weights.places.hf_hub_download", download)
+    with pytest.raises(CheckpointError) as caught:
+        load_vae("owner/name")
+    assert str(caught.value) == (
+        "vae.pretrained: owner/name: neither a folder, nor in the local cache, nor could it be downloaded (OSError); "
+        "offline, fetch the repository elsewhere and give its folder"
     )
 
 
