@@ -17,6 +17,7 @@ COMMANDS = {
     "report": "Print the accuracies of runs side by side.",
     "pretrain": "Train the demo's classifier and flow transformer on clean digits.",
     "bench": "Measure what an update and a checkpoint cost.",
+    "inspect": "Say what a weights file or folder is, and which config lines use it.",
     "configs": "List the configs that travel with the package, or print one.",
     "schema": "Print the JSON schema of the config, or a reference of all options.",
 }
