@@ -174,6 +174,7 @@ def in_two_processes(rank: int, folder: str) -> None:
         dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_the_first_process_decides_for_all(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     torch.save({"format_version": FORMAT_VERSION, "number": 4}, tmp_path / "checkpoints" / "checkpoint_4.pt")
