@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from ignite.engine import Engine
 from support.files import CONFIGS
+from support.interruptions import interrupt_after
 from support.own_parts import forget_imports, write_parts
 
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.distributed.launch import launch
-from dusa_ignite.engine import TaskEvents
 from dusa_ignite.errors import CheckpointError, ConfigError, Interrupted
-from dusa_ignite.handlers import RunCheckpoint
 from dusa_ignite.results.rows import read_csv
 from dusa_ignite.runs.adapt import adapt
 from dusa_ignite.runs.assemble import classifier_of, guide_of
@@ -66,20 +62,6 @@ def test_a_method_learns_resets_and_is_described(tmp_path: Path, parts: dict[str
     assert described["own_parts"] == {parts["method"]: hashlib.sha256(file.read_bytes()).hexdigest()}
     assert load_config(tmp_path / "both" / "config.yaml") == configure(tmp_path, "both", name, *NORMS)
     assert json.loads((tmp_path / "both" / "summary.json").read_text())["method"] == parts["method"]
-
-
-def interrupt_after(updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process receive SIGTERM at that update's end."""
-    original = RunCheckpoint.attach
-
-    def attach(self: RunCheckpoint, engine: Engine) -> None:
-        engine.add_event_handler(
-            TaskEvents.UPDATE_COMPLETED,
-            lambda: os.kill(os.getpid(), signal.SIGTERM) if engine.state.iteration == updates else None,
-        )
-        original(self, engine)
-
-    monkeypatch.setattr(RunCheckpoint, "attach", attach)
 
 
 def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,14 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Engine
 from safetensors.torch import load_file
 from support.files import ROOT
+from support.interruptions import interrupt_after
 
 from dusa_ignite.config import Config, load_config
-from dusa_ignite.engine import TaskEvents
 from dusa_ignite.errors import CheckpointError, ConfigError, Interrupted, UserError
-from dusa_ignite.handlers import RunCheckpoint
 from dusa_ignite.handlers.atomic_saver import saved
 from dusa_ignite.results.rows import TIME_COLUMNS, read_csv
 from dusa_ignite.runs import assemble
@@ -40,20 +36,6 @@ def outcome(folder: Path) -> tuple[list[dict], bytes]:
     """What must not depend on interruptions: the results without times, and all predictions."""
     rows = [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in read_csv(folder / "run" / "results.csv")]
     return rows, (folder / "run" / "predictions.csv").read_bytes()
-
-
-def interrupt_after(updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process receive SIGTERM in the middle of that update's end."""
-    original = RunCheckpoint.attach
-
-    def attach(self: RunCheckpoint, engine: Engine) -> None:
-        engine.add_event_handler(
-            TaskEvents.UPDATE_COMPLETED,
-            lambda: os.kill(os.getpid(), signal.SIGTERM) if engine.state.iteration == updates else None,
-        )
-        original(self, engine)
-
-    monkeypatch.setattr(RunCheckpoint, "attach", attach)
 
 
 @pytest.mark.slow

@@ -150,7 +150,8 @@ def _too_little_memory(path: Path) -> str:
 
 def _what_is_wrong(error: Exception, path: Path) -> str:
     """In our own words: torch's advise to read the file unsafely."""
-    if isinstance(error, pickle.UnpicklingError) and (found := re.search(r"GLOBAL (?:builtins\.)?([\w.]+)", str(error))):
+    found = re.search(r"GLOBAL (?:builtins\.)?([\w.]+)", str(error))
+    if isinstance(error, pickle.UnpicklingError) and found:
         return f"holds Python objects other than tensors ({found[1]}); save its state_dict alone and give that file"
     if isinstance(error, pickle.UnpicklingError) and "operand" not in str(error):
         return "holds Python objects other than tensors; save its state_dict alone and give that file"
