@@ -17,7 +17,7 @@ from typing_extensions import NotRequired
 class Batch(TypedDict):
     """A process's share, possibly empty, of the images of one update."""
 
-    images: torch.Tensor | list[torch.Tensor]  # uint8 RGB (B, 3, H, W), or a list of (3, H, W) where sizes differ
+    images: torch.Tensor | list[torch.Tensor]  # uint8, or float in [0, 1]: (B, 3, H, W), or a list where sizes differ
     labels: torch.Tensor  # (B,) int64, -1 = unknown
     index: torch.Tensor  # (B,) int64, position in the task's data set
     task: str  # its name

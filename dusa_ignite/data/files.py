@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,18 +17,23 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dusa_ignite.errors import DataError
 
-IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# Pillow knows these by their first bytes, but cannot decode them itself.
+NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 
 # Listing folders and asking for file sizes is waiting on the disk or the network: threads hide the latency.
 IO_THREADS = 16
 
 
 class Listing(NamedTuple):
-    """What one folder holds, by name in sorted order: sub-folders and image files; hidden entries are left out."""
+    """What one folder holds, by name in sorted order: sub-folders, image files, and files that are no images by name.
+
+    Hidden entries (``.name``) are in none of them.
+    """
 
     path: Path
     folders: list[str]
     images: list[str]
+    others: list[str]
 
 
 class LabelledFiles:
@@ -36,14 +43,19 @@ class LabelledFiles:
         root: the folder that ``files`` are relative to.
         files: paths relative to ``root``, with forward slashes.
         labels: one per file, -1 = unknown.
+        left_out: paths of files beside these that are no images by their names; they are reported, see
+            :func:`left_out_line`.
     """
 
-    def __init__(self, root: str | Path, *, files: Sequence[str], labels: Sequence[int]) -> None:
+    def __init__(
+        self, root: str | Path, *, files: Sequence[str], labels: Sequence[int], left_out: Sequence[str] = ()
+    ) -> None:
         if len(files) != len(labels):
             raise ValueError(f"{len(files)} files, but {len(labels)} labels")
         self.root = Path(root)
         self.files = list(files)
         self.labels = np.asarray(labels, dtype=np.int64)
+        self.left_out = list(left_out)
         self._fingerprint = ""
 
     def __len__(self) -> int:
@@ -78,8 +90,9 @@ def read_image(path: str | Path) -> torch.Tensor:
     """Decode one image file completely.
 
     The image is turned upright as its EXIF orientation says and brought to 8-bit RGB: greyscale is repeated over the
-    channels, 16-bit greyscale is scaled so that 65535 becomes 255, transparent parts lie on white, CMYK and palettes
-    are converted, and of an animation the first frame is taken. (The files of ImageNet-C carry no orientation.)
+    channels, 16-bit greyscale is scaled so that 65535 becomes 255, of 16-bit colour Pillow takes the upper 8 bits,
+    transparent parts (alpha) lie on white, CMYK and palettes are converted, and of an animation the first frame is
+    taken. (The files of ImageNet-C carry no orientation.)
 
     Args:
         path: the file; its format is told from its content, not from its name.
@@ -121,16 +134,29 @@ def existing_folder(path: str | Path, *, expected: str, key: str = "data.root") 
     return folder
 
 
+@cache
+def image_extensions() -> frozenset[str]:
+    """The extensions, in lower case with their dot, of all formats that Pillow decodes, plug-ins of others included.
+
+    Formats that it only tells by name (HDF5, GRIB, MPEG, ...) or hands to other programs (EPS, WMF) are not among them.
+    """
+    Image.init()
+    decoded = Image.OPEN.keys() - NOT_DECODED
+    found = {extension.lower() for extension, name in Image.registered_extensions().items() if name in decoded}
+    return frozenset({*found, ".mpo"})  # a JPEG with further images behind the first
+
+
 def scan_folder(folder: str | Path) -> Listing:
     """The sub-folders and image files of one folder, in one pass and without a stat per file.
 
     A link that leads nowhere counts as an image if it is named like one, so that reading it fails instead of the image
-    going missing quietly. Files with other extensions are left out.
+    going missing quietly. Which names are those of images, see :func:`image_extensions`.
 
     Raises:
         DataError: the folder cannot be listed.
     """
-    folders, images = [], []
+    folders, images, others = [], [], []
+    extensions = image_extensions()
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -138,11 +164,13 @@ def scan_folder(folder: str | Path) -> Listing:
                     continue
                 if entry.is_dir():
                     folders.append(entry.name)
-                elif entry.name.lower().endswith(IMAGE_EXTENSIONS):
+                elif os.path.splitext(entry.name)[1].lower() in extensions:
                     images.append(entry.name)
+                else:
+                    others.append(entry.name)
     except OSError as error:
         raise DataError(f"{folder}: cannot list this folder ({error.strerror})") from error
-    return Listing(Path(folder), sorted(folders), sorted(images))
+    return Listing(Path(folder), sorted(folders), sorted(images), sorted(others))
 
 
 def scan_folders(folders: Iterable[str | Path]) -> list[Listing]:
@@ -161,7 +189,22 @@ def labelled_files(root: str | Path, class_folders: Sequence[Listing], *, label_
     """
     files = [f"{folder.path.name}/{image}" for folder in class_folders for image in folder.images]
     labels = [label_of[folder.path.name] for folder in class_folders for _ in folder.images]
-    return LabelledFiles(root, files=files, labels=labels)
+    left_out = [str(folder.path / name) for folder in class_folders for name in folder.others]
+    return LabelledFiles(root, files=files, labels=labels, left_out=left_out)
+
+
+def left_out_line(paths: Sequence[str], *, examples: int = 3) -> str:
+    """``left out 3 files that are no images by their names (2 .txt, 1 without extension), such as a, b, c``.
+
+    Args:
+        paths: of the files, at least one.
+        examples: how many of them are named.
+    """
+    kinds = Counter(os.path.splitext(path)[1].lower() or "without extension" for path in paths)
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    files = "file that is no image by its name" if len(paths) == 1 else "files that are no images by their names"
+    more = ", ..." if len(paths) > examples else ""
+    return f"left out {len(paths)} {files} ({counts}), such as {', '.join(paths[:examples])}{more}"
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Any labelled images in folders: a task per sub-folder, or a single task."""
+"""Any images in folders: a task per sub-folder, or a single task; with labels or without."""
 
 from __future__ import annotations
 
@@ -9,22 +9,33 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from dusa_ignite.data.class_names import checked_names, labels_of, read_class_names, sorted_names
 from dusa_ignite.data.data_set import DataSet
-from dusa_ignite.data.files import LabelledFiles, Listing, existing_folder, labelled_files, scan_folder, scan_folders
+from dusa_ignite.data.files import (
+    LabelledFiles,
+    Listing,
+    existing_folder,
+    labelled_files,
+    left_out_line,
+    scan_folder,
+    scan_folders,
+)
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 from dusa_ignite.utils.nearest import nearest
 
-LAYOUTS = "<task>/<class>/<image>, or <class>/<image> for a single task"
+LAYOUTS = "<task>/<class>/<image>, or <class>/<image> for a single task; without labels <task>/<image> or <image>"
 
 
 class ImageFolder(DataSet):
-    """Labelled images in folders: a task per sub-folder, or a single task."""
+    """Images in folders: a task per sub-folder, or a single task; with labels or without."""
 
     name: Literal["image_folder"] = "image_folder"
     root: str = Field(min_length=1, description="folder of <task>/<class>/* or <class>/*")
     classes: str | tuple[str, ...] | None = Field(
-        default=None, description="class names in the order of the labels: a list or a text file; null = sorted folders"
+        default=None,
+        description="class names in the order of the labels: a list, a file (a name per line, or json) or imagenet-1k; "
+        "null = the class folders, sorted, as integers where all are",
     )
 
     @field_validator("classes", mode="before")
@@ -55,17 +66,26 @@ def image_folder_tasks(
 ) -> list[Task]:
     """The tasks of a folder, sorted by name; images may differ in size.
 
-    Three layouts are told apart by how deep the images lie:
+    Layouts are told apart by how deep the images lie:
 
     - ``<root>/<task>/<class>/<image>``: a task per sub-folder, named after it;
     - ``<root>/<class>/<image>``: a single task, named after the root;
-    - ``<root>/<image>``: a single task without labels (all -1); ``classes`` must then be given.
+    - ``<root>/<task>/<image>``: a task without labels (all -1) per sub-folder;
+    - ``<root>/<image>``: a single task without labels.
+
+    The second and the third look alike. With ``classes``, sub-folders are classes where all of them are in it, tasks
+    where none is, and an error where some are. Without ``classes`` they are taken for classes; whoever knows the
+    classifier has to see to it that this can be (:mod:`dusa_ignite.runs.class_check`).
 
     Args:
         root: the folder.
-        classes: class names in the order of the labels; ``None`` = the sorted names of all tasks' class folders. A
-            class needs no folder, but every class folder must be a class.
+        classes: class names in the order of the labels; ``None`` = the names of all tasks' class folders, sorted (as
+            integers where all are). A class needs no folder. Names are matched by
+            :func:`dusa_ignite.data.class_names.labels_of`.
         key: the option that names the folder, for error messages.
+
+    Returns:
+        Tasks with the same classes; none (``()``) where no image has a label and ``classes`` is ``None``.
 
     Raises:
         DataError: a folder is missing or without images, the layout is mixed or too deep, or a class folder is not in
@@ -75,57 +95,46 @@ def image_folder_tasks(
     top = scan_folder(folder)
     _check_alike([top], key)
     if top.images:
-        return [_unlabelled_task(top, classes)]
+        return [_unlabelled_task(top, classes or ())]
     below = scan_folders(folder / name for name in top.folders)
     _check_alike(below, key)
-    if any(child.folders for child in below):
+    deep = any(child.folders for child in below)
+    if not deep and (classes is None or not below or _are_classes(below, classes)):
+        names = sorted_names(child.path.name for child in below) if classes is None else classes
+        return [_task(top, below, names, key)]
+    if deep:
         groups = [(task, scan_folders(task.path / name for name in task.folders)) for task in below]
+        found = sorted_names(class_folder.path.name for _, children in groups for class_folder in children)
+        tasks = [_task(task, children, classes or found, key) for task, children in groups]
     else:
-        groups = [(top, below)]
-    if classes is None:
-        classes = tuple(sorted({class_folder.path.name for _, children in groups for class_folder in children}))
-    return [_task(task.path, children, classes, key) for task, children in groups]
+        tasks = [_unlabelled_task(task, classes or ()) for task in below]
+    _left_out(tasks[0])[:0] = [str(top.path / name) for name in top.others]
+    return tasks
 
 
-def read_class_names(path: str) -> tuple[str, ...]:
-    """The lines of a text file, each of which is a class; its number is the label.
-
-    Raises:
-        DataError: the file is missing, unreadable or without names, or a name is empty or stands there twice.
-    """
-    file = Path(path).expanduser()
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{file}: no such file; data.classes must be a list, or a file with a name per line") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot read the class names ({error})") from error
-    try:
-        return checked_names([line.strip() for line in text.rstrip().splitlines()])
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The class names, if they can be labels.
+def _are_classes(folders: Sequence[Listing], classes: tuple[str, ...]) -> bool:
+    """Whether sub-folders are classes, else tasks.
 
     Raises:
-        ValueError: there is none, one is empty, or one stands there twice.
+        DataError: some are, some are not.
     """
-    if not names:
-        raise ValueError("names no class")
-    first: dict[str, int] = {}
-    for number, name in enumerate(names, start=1):
-        if not name:
-            raise ValueError(f"name {number} is empty, but every position is a label")
-        if name in first:
-            raise ValueError(f"{name!r} is named twice, as number {first[name]} and {number}")
-        first[name] = number
-    return tuple(names)
+    known = labels_of([folder.path.name for folder in folders], classes)
+    strange = [folder.path for folder in folders if folder.path.name not in known]
+    if known and strange:
+        raise DataError(
+            f"{_not_listed(strange[0], classes)}; {len(known)} of {len(folders)} folders beside it are there. Where "
+            "none is, each is a task of unlabelled images"
+        )
+    return bool(known)
 
 
-def _task(folder: Path, class_folders: list[Listing], classes: tuple[str, ...], key: str) -> Task:
-    label_of = {name: label for label, name in enumerate(classes)}
+def _not_listed(folder: Path, classes: Sequence[str]) -> str:
+    near = nearest(folder.name, classes)
+    return f"{folder}: is not in data.classes (nearest: {near!r}); rename the folder or add it there"
+
+
+def _task(task: Listing, class_folders: list[Listing], classes: tuple[str, ...], key: str) -> Task:
+    label_of = labels_of([class_folder.path.name for class_folder in class_folders], classes)
     for class_folder in class_folders:
         if class_folder.folders:
             raise DataError(
@@ -133,24 +142,28 @@ def _task(folder: Path, class_folders: list[Listing], classes: tuple[str, ...], 
                 "is it one level too high?"
             )
         if class_folder.path.name not in label_of:
-            raise DataError(
-                f"{class_folder.path}: is not in data.classes (nearest: {nearest(class_folder.path.name, classes)!r}); "
-                "rename the folder or add it there"
-            )
-    dataset = labelled_files(folder, class_folders, label_of=label_of)
+            raise DataError(_not_listed(class_folder.path, classes))
+    dataset = labelled_files(task.path, class_folders, label_of=label_of)
+    dataset.left_out[:0] = [str(task.path / name) for name in task.others]
     if not len(dataset):
-        raise DataError(f"{folder}: holds no images; expected {folder}/<class>/<image>")
-    return Task(name=_name(folder), dataset=dataset, classes=classes)
+        raise DataError(_no_images(task.path, dataset.left_out, f"{task.path}/<class>/<image>"))
+    return Task(name=_name(task.path), dataset=dataset, classes=classes)
 
 
-def _unlabelled_task(listing: Listing, classes: tuple[str, ...] | None) -> Task:
-    if classes is None:
-        raise DataError(
-            f"{listing.path}: holds images but no class folders; sort them into class folders, or name the classes "
-            "with data.classes to go without labels"
-        )
-    dataset = LabelledFiles(listing.path, files=listing.images, labels=[-1] * len(listing.images))
+def _unlabelled_task(listing: Listing, classes: tuple[str, ...]) -> Task:
+    left_out = [str(listing.path / name) for name in listing.others]
+    if not listing.images:
+        raise DataError(_no_images(listing.path, left_out, f"{listing.path}/<image>"))
+    dataset = LabelledFiles(listing.path, files=listing.images, labels=[-1] * len(listing.images), left_out=left_out)
     return Task(name=_name(listing.path), dataset=dataset, classes=classes)
+
+
+def _left_out(task: Task) -> list[str]:
+    return task.dataset.left_out  # type: ignore[attr-defined]
+
+
+def _no_images(folder: Path, left_out: Sequence[str], expected: str) -> str:
+    return f"{folder}: holds no images; expected {expected}" + (f"; {left_out_line(left_out)}" if left_out else "")
 
 
 def _check_alike(listings: list[Listing], key: str) -> None:

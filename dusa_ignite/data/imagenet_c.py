@@ -14,6 +14,7 @@ from pydantic import Field
 
 from dusa_ignite.data.corrupted import SEVERITIES, CorruptedDataSet
 from dusa_ignite.data.files import existing_folder, labelled_files, scan_folder, scan_folders
+from dusa_ignite.data.imagenet_names import imagenet_wnids
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 from dusa_ignite.utils.nearest import nearest
@@ -64,14 +65,6 @@ class ImageNetC(CorruptedDataSet):
         for corruption, severity in self.pairs:  # before the long listing of the first task
             _check_folders(folder, corruption, severity)
         return [_task(folder, corruption, severity) for corruption, severity in self.pairs]
-
-
-@cache
-def imagenet_wnids() -> tuple[str, ...]:
-    """The 1,000 WordNet ids of ImageNet-1k, sorted; the position is the label."""
-    from timm.data import ImageNetInfo  # needed here only: a config is checked without it
-
-    return tuple(ImageNetInfo().label_names())
 
 
 @cache

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from dusa_ignite.data.order import correlated_order, task_order
-from dusa_ignite.data.task import Images, LabelledImages, Task
+from dusa_ignite.data.pixels import what_is_wrong
+from dusa_ignite.data.task import Images, Task
 from dusa_ignite.engine import Batch
 from dusa_ignite.errors import DataError
 
@@ -98,7 +99,7 @@ class TaskStream:
         plan = self.plan[self.position :]
         shares = [np.array_split(entry.indices, self.world_size)[self.rank] for entry in plan]
         loader: DataLoader[Any] = DataLoader(
-            _Samples([task.dataset for task in self.tasks]),  # type: ignore[arg-type]
+            _Samples(self.tasks),  # type: ignore[arg-type]
             batch_sampler=[[(entry.task, int(i)) for i in share] for entry, share in zip(plan, shares, strict=True)],
             num_workers=self.num_workers,
             worker_init_fn=_leave_signals_to_the_run,
@@ -126,10 +127,13 @@ class TaskStream:
 
 
 def stack_images(images: list[torch.Tensor]) -> Images:
-    """One tensor (B, 3, H, W) where all sizes agree, else the list as it is; (0, 3, 1, 1) where there is none."""
+    """One tensor (B, C, H, W) where all shapes and dtypes agree, else the list as it is; (0, 3, 1, 1) if it is empty.
+
+    uint8 and float images are never put into one tensor: their white is not the same number.
+    """
     if not images:
         return torch.empty(0, 3, 1, 1, dtype=torch.uint8)
-    if len({image.shape for image in images}) == 1:
+    if len({(image.shape, image.dtype) for image in images}) == 1:
         return torch.stack(images)
     return images
 
@@ -151,10 +155,14 @@ class _Loaded(NamedTuple):
 
 
 class _Samples:
-    """All tasks' images under (task number, position); a broken image becomes a sample that carries its message."""
+    """All tasks' images under (task number, position); a broken image becomes a sample that carries its message.
 
-    def __init__(self, datasets: Sequence[LabelledImages]) -> None:
-        self.datasets = datasets
+    So does one that is no image by the rule of :func:`dusa_ignite.data.pixels.what_is_wrong`.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.datasets = [task.dataset for task in tasks]
+        self.names = [task.name for task in tasks]
 
     def __getitem__(self, key: tuple[int, int]) -> _Sample:
         task, index = key
@@ -162,7 +170,8 @@ class _Samples:
             image, label = self.datasets[task][index]
         except DataError as error:
             return _Sample(index, torch.empty(0, dtype=torch.uint8), -1, str(error))
-        return _Sample(index, image, label, "")
+        wrong = what_is_wrong(image)
+        return _Sample(index, image, label, f"image {index} of task {self.names[task]}: {wrong}" if wrong else "")
 
 
 def _leave_signals_to_the_run(worker: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 Images = torch.Tensor | list[torch.Tensor]
-"""uint8 RGB: one tensor (B, 3, H, W), or a list of (3, H, W) where sizes differ."""
+"""uint8 0 .. 255 or float 0 .. 1, RGB or grey: one tensor (B, C, H, W), or a list of (C, H, W) where they differ."""
 
 
 class LabelledImages(Protocol):
@@ -22,7 +22,10 @@ class LabelledImages(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """The image, uint8 RGB (3, H, W), and its label (-1 = unknown).
+        """The image and its label (-1 = unknown).
+
+        The image is RGB (3, H, W), or grey (1, H, W): uint8 in 0 .. 255, or float in 0 .. 1 as torchvision's
+        ``ToTensor`` makes it; see :func:`dusa_ignite.data.pixels.what_is_wrong`.
 
         Raises:
             DataError: the image cannot be read; the message names its path.
@@ -39,7 +42,7 @@ class Task:
     Attributes:
         name: unique within a stream (``"gaussian_noise/5"``); it keys the task's randomness.
         dataset: the task's images.
-        classes: class names; the position is the label.
+        classes: class names; the position is the label. Empty where no image has a label and nothing names them.
     """
 
     name: str

@@ -6,13 +6,15 @@ from typing import Any, Literal
 
 import timm
 import torch
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 from torch import nn
 
 from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.metadata import read_metadata
 from dusa_ignite.models.norms import set_trainable
 from dusa_ignite.models.timm_folder import check_options, is_timm_folder, read_timm_folder
+from dusa_ignite.models.view import ViewOptions, resolve_view
 from dusa_ignite.models.weights import load_strict, load_weights
 from dusa_ignite.models.weights.foreign_names import check_library
 from dusa_ignite.utils.own_parts import is_reference, load_part
@@ -42,13 +44,32 @@ class ClassifierOptions(Section):
     trainable: Literal["all", "norm", "none"] = Field(
         default="all", description="which parameters learn: all, those of the normalisation layers, none"
     )
-    image_size: int | None = Field(default=None, ge=1, description="pixels, side of its input, >= 1; null = timm's")
+    image_size: int | None = Field(
+        default=None, ge=1, description="pixels, side of its input, >= 1: short for view.image_size; null = that one"
+    )
+    view: ViewOptions = Field(default=ViewOptions(), description="what is done to an image before the model sees it")
     batch_norm: Literal["batch", "source"] = Field(
         default="batch", description="BatchNorm normalises with the batch's or with the stored source statistics"
     )
     options: dict[str, JsonValue] = Field(
         default={}, description="further keyword arguments of timm.create_model, or of your factory"
     )
+
+    @field_validator("view", mode="before")
+    @classmethod
+    def _preset(cls, value: Any) -> Any:
+        """``view: test`` is short for ``view: {preset: test}``."""
+        return {"preset": value} if isinstance(value, str) else value
+
+    @field_validator("view")
+    @classmethod
+    def _one_size(cls, view: ViewOptions, info: ValidationInfo) -> ViewOptions:
+        size = info.data.get("image_size")
+        if size is not None and view.image_size not in (None, size):
+            raise ValueError(
+                f"image_size {view.image_size} contradicts classifier.image_size {size}, short for it; give one"
+            )
+        return view
 
 
 def build_classifier(
@@ -59,6 +80,7 @@ def build_classifier(
     checkpoint: str | None = None,
     trainable: str = "all",
     image_size: int | None = None,
+    view: ViewOptions | None = None,
     batch_norm: str = "batch",
     options: dict[str, Any] | None = None,
 ) -> Classifier:
@@ -75,7 +97,9 @@ def build_classifier(
             checkpoint is given.
         checkpoint: weights instead; see :func:`dusa_ignite.models.weights.load_weights`.
         trainable: ``all`` parameters, those of ``norm`` layers, or ``none``.
-        image_size: see :class:`Classifier`; a ``checkpoint`` must be of that size.
+        image_size: side of its input in pixels, short for ``view.image_size``; a ``checkpoint`` must be of that size.
+        view: what is done to an image before; what it leaves open the checkpoint's metadata says, else timm, see
+            :func:`dusa_ignite.models.view.resolve_view`.
         batch_norm: see :class:`Classifier`.
         options: further keyword arguments of ``timm.create_model`` or of the factory.
 
@@ -97,14 +121,17 @@ def build_classifier(
         check_options(options or {}, key="classifier.options")
         pretrained = pretrained and checkpoint is None
         backbone = _timm_backbone(name, num_classes=num_classes, pretrained=pretrained, options=options or {})
-    if image_size is not None and hasattr(backbone, "set_input_size"):
-        backbone.set_input_size(image_size)  # models of a fixed size; interpolates the position embedding
+    said = read_metadata(checkpoint, key="classifier.checkpoint", embedded="classifier").views if checkpoint else {}
+    seen = resolve_view(backbone, options=view, image_size=image_size, metadata=said, name=name)
+    own_size = timm.data.resolve_model_data_config(backbone)["input_size"][-1]
+    if (image_size is not None or seen.image_size != own_size) and hasattr(backbone, "set_input_size"):
+        backbone.set_input_size(seen.image_size)  # models of a fixed size; interpolates the position embedding
     if checkpoint is not None:
         key = "classifier.name" if checkpoint == name else "classifier.checkpoint"
         weights = load_weights(checkpoint, key=key, embedded="classifier", wanted=backbone.state_dict())
         check_library(weights, backbone.state_dict(), where=f"{key}: {checkpoint}")
         load_strict(backbone, weights, source=f"{key}: {checkpoint}")
-    classifier = Classifier(backbone, image_size=image_size, batch_norm=batch_norm)
+    classifier = Classifier(backbone, view=seen, batch_norm=batch_norm)
     _check_input(classifier, name)
     set_trainable(classifier, trainable)
     return classifier

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dusa_ignite.errors import CheckpointError, DataError
+from dusa_ignite.errors import DataError
+from dusa_ignite.models.view import View, resolve_view
 from dusa_ignite.models.views import Images, classifier_view
 
 
@@ -20,6 +20,8 @@ class Classifier(nn.Module):
     Args:
         backbone: the timm model.
         image_size: side of the square the backbone sees; ``None`` = its own.
+        view: instead, everything that is done to an image before, see :func:`dusa_ignite.models.view.resolve_view`;
+            ``None`` = as timm says for the backbone.
         batch_norm: BatchNorm layers normalise with the statistics of the batch (``"batch"``) or with the stored source
             statistics (``"source"``). The stored ones are kept untouched in either case.
     """
@@ -27,20 +29,25 @@ class Classifier(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, backbone: nn.Module, *, image_size: int | None = None, batch_norm: str = "batch") -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        image_size: int | None = None,
+        view: View | None = None,
+        batch_norm: str = "batch",
+    ) -> None:
         super().__init__()
         self.backbone: Any = backbone
         self.num_classes = int(self.backbone.num_classes)  # type: ignore[arg-type]
-        own = timm.data.resolve_model_data_config(backbone)
-        self.image_size = image_size or own["input_size"][-1]
-        self.crop_pct = own["crop_pct"]
-        self.interpolation = own["interpolation"]
-        self.squash = own["crop_mode"] == "squash"
-        if own["crop_mode"] == "border":
-            raise CheckpointError("classifier.name: timm pads this model's images to a square, which is not supported")
+        self.source_view = view or resolve_view(backbone, image_size=image_size)
+        self.image_size = self.source_view.image_size
+        self.crop_pct = self.source_view.crop_pct
+        self.interpolation = self.source_view.interpolation
+        self.squash = self.source_view.crop_mode == "squash"
         self.batch_norm = batch_norm
-        self.register_buffer("mean", torch.tensor(own["mean"]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(own["std"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(self.source_view.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(self.source_view.std).view(1, 3, 1, 1), persistent=False)
         self.train(False)
 
     def crop(self, images: Images) -> torch.Tensor:
@@ -53,6 +60,7 @@ class Classifier(nn.Module):
             crop_pct=self.crop_pct,
             interpolation=self.interpolation,
             squash=self.squash,
+            antialias=self.source_view.antialias,
         )
 
     def view(self, images: Images) -> torch.Tensor:

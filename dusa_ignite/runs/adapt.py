@@ -74,6 +74,8 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
     if not is_first:
         logging.getLogger("dusa_ignite").setLevel(logging.WARNING)
     logger.info("%s: %d tasks, %d updates, on %s", folder.name, len(stream.tasks), len(stream), idist.device())
+    for note in parts.notes:
+        logger.info("%s", note)
     engine = create_adaptation_engine(parts.method)
 
     ema = parts.norm_ema

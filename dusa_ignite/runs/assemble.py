@@ -15,7 +15,6 @@ from dusa_ignite.config import Config, own_parts
 from dusa_ignite.data import Task, TaskStream
 from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.distributed.rank_zero import on_rank_zero
-from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import NormEMA
 from dusa_ignite.handlers.tracking import check_tracking
 from dusa_ignite.methods import Method
@@ -24,6 +23,9 @@ from dusa_ignite.models import Classifier, Guide, build_classifier, load_transfo
 from dusa_ignite.models.early_norms import early_norm_parameters
 from dusa_ignite.models.guides import find_family
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
+from dusa_ignite.models.metadata import metadata_of
+from dusa_ignite.runs.class_check import FoundData, check_classes
+from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
 from dusa_ignite.runs.parallel import full_state, parallelize
 from dusa_ignite.runs.parts import HandlerOptions, Parts
 from dusa_ignite.runs.provenance import describe_run
@@ -40,22 +42,23 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
         UserError: something in the config, the data or the weights cannot be used.
     """
     tracking = on_rank_zero(lambda: check_tracking(**config.tracking.model_dump(), resumed=resumed))
-    set_up_torch(config)
+    set_up(config)
 
-    tasks = build_tasks(config)
-    stream = build_stream(config, tasks)
+    data = data_of(config)
+    stream = build_stream(config, data.tasks)
     classifier = classifier_of(config)
     guide = guide_of(config)
     description = on_rank_zero(
         lambda: describe_run(
             classifier=classifier,
             guide=guide,
-            tasks=tasks,
+            tasks=data.tasks,
             seed=config.seed,
-            compute_dtype=(guide and autocast_dtype(config)) or model_dtype(config),
+            compute_dtype=(guide and autocast_dtype(config.run.precision)) or model_dtype(config.run.precision),
             own_parts=own_parts(config),
         )
     )
+    description |= {"view": classifier.source_view.describe(), **data.describe()}
     sharded = config.distributed.strategy == "fsdp"
     parallelize(classifier, guide, stream, sharded=sharded)
     optimizer = optimizer_of(config, classifier, guide)
@@ -81,6 +84,7 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
         resets=SETTINGS[config.setting].resets if learns(config) else "never",
         tracking={**tracking, "parameters": config.model_dump(mode="json")},
         description=description,
+        notes=[*data.notes(), str(classifier.source_view)],
         summary=config.model_dump(include={"name", "setting", "seed"}) | {"method": config.method.name},
         options=HandlerOptions(
             log_every_seconds=config.run.log_every_seconds,
@@ -94,27 +98,9 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
     )
 
 
-def set_up_torch(config: Config) -> None:
-    """Seeds (they matter for ``random`` weights alone), determinism and threads."""
-    torch.manual_seed(config.seed)
-    if config.run.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(config.run.deterministic, warn_only=True)
-    if config.run.num_threads is not None:
-        torch.set_num_threads(config.run.num_threads)
-
-
-def model_dtype(config: Config) -> torch.dtype:
-    """The dtype of parameters: half precisions are for autocast only."""
-    return torch.float64 if config.run.precision == "float64" else torch.float32
-
-
-def autocast_dtype(config: Config) -> torch.dtype | None:
-    """The dtype the guide computes in, where it differs from its parameters'."""
-    device = idist.device()
-    if config.run.precision == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
-    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.run.precision)
+def set_up(config: Config) -> None:
+    """Seeds, determinism and threads."""
+    set_up_torch(seed=config.seed, deterministic=config.run.deterministic, num_threads=config.run.num_threads)
 
 
 def learns(config: Config) -> bool:
@@ -123,20 +109,31 @@ def learns(config: Config) -> bool:
 
 
 def build_tasks(config: Config) -> list[Task]:
-    """The tasks of the configured data set, arranged as the setting says.
+    """The tasks of the configured data set, arranged as the setting says; see :func:`data_of`."""
+    return data_of(config).tasks
+
+
+def data_of(config: Config) -> FoundData:
+    """The tasks, arranged as the setting says, what is known of their classes, and what was left out.
 
     Raises:
-        ConfigError: the data and the classifier disagree on the number of classes.
+        CheckpointError: a file beside the classifier's weights cannot be read.
+        ConfigError: the data and the classifier disagree on the classes, their number or their order.
         DataError: a folder is missing or holds no images.
     """
-    found = config.data.tasks()
-    classes = len(found[0].classes)
-    if classes != config.classifier.num_classes:
-        raise ConfigError(
-            f"classifier.num_classes: {config.classifier.num_classes}, but data {config.data.name} has {classes}; "
-            f"they must agree"
-        )
-    return SETTINGS[config.setting].arrange(found)
+    given = config.classifier
+    metadata = metadata_of(
+        given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes
+    )
+    found = check_classes(
+        config.data.tasks(),
+        num_classes=given.num_classes,
+        data=config.data.name,
+        from_folders=getattr(config.data, "classes", ()) is None,
+        known=metadata.class_names,
+        source=metadata.names_source,
+    )
+    return found._replace(tasks=SETTINGS[config.setting].arrange(found.tasks))
 
 
 def build_stream(config: Config, tasks: list[Task]) -> TaskStream:
@@ -165,13 +162,14 @@ def classifier_of(config: Config) -> Classifier:
         ConfigError: it has no layers of the kind that the method trains.
     """
     method = find_method(config.method.name)
-    options = config.classifier.model_dump()
+    options = dict(config.classifier)
     options["pretrained"] = options["pretrained"] and options["checkpoint"] is None
     if method.source_statistics:
         options["batch_norm"] = "source"
     if method.trains == "nothing":
         options["trainable"] = "none"
-    classifier = build_classifier(options.pop("name"), **options).to(idist.device(), model_dtype(config))
+    classifier = build_classifier(options.pop("name"), **options)
+    classifier = classifier.to(idist.device(), model_dtype(config.run.precision))
     if method.trains == "early_norms":
         chosen = early_norm_parameters(classifier)
         classifier.requires_grad_(False)
@@ -202,9 +200,9 @@ def guide_of(config: Config) -> Guide | None:
         image_size=config.transformer.image_size,
         vae=load_vae(config.vae.pretrained) if config.vae.pretrained is not None else None,
         scaling_factor=config.vae.scaling_factor,
-        autocast_dtype=autocast_dtype(config),
+        autocast_dtype=autocast_dtype(config.run.precision),
     )
-    return guide.eval().to(idist.device(), model_dtype(config))
+    return guide.eval().to(idist.device(), model_dtype(config.run.precision))
 
 
 def optimizer_of(config: Config, classifier: Classifier, guide: Guide | None) -> torch.optim.Optimizer | None:
@@ -231,7 +229,7 @@ def method_of(
         optimizer=optimizer,
         guide=guide,
         time=config.time.sampler(),
-        scaler=torch.amp.GradScaler(idist.device().type, enabled=autocast_dtype(config) is torch.float16),
+        scaler=torch.amp.GradScaler(idist.device().type, enabled=autocast_dtype(config.run.precision) is torch.float16),
         seed=config.seed,
         micro_batch_size=config.data.micro_batch_size,
         predict_after=learns(config) and SETTINGS[config.setting].resets == "batch",

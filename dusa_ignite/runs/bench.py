@@ -45,7 +45,7 @@ def seconds(action: Any) -> float:
 
 def measure(config: Config, *, updates: int, pixels: int, folder: Path | None) -> list[list[str]]:
     """Rows of what was measured."""
-    assemble.set_up_torch(config)
+    assemble.set_up(config)
     classifier, guide = assemble.classifier_of(config), assemble.guide_of(config)
     optimizer = assemble.optimizer_of(config, classifier, guide)
     method = assemble.method_of(config, classifier, guide, optimizer)

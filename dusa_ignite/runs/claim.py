@@ -137,6 +137,7 @@ def check_same_origins(folder: Path, now: Mapping[str, Any]) -> None:
             ("weights_sha256", "the weights"),
             ("data_fingerprints", "the data"),
             ("own_parts", "the file"),
+            ("view", "the classifier's view"),
         )
         for name in sorted(before.get(key, now.get(key, {})).keys() | now.get(key, {}).keys())
         if before.get(key, now.get(key, {})).get(name) != now.get(key, {}).get(name)

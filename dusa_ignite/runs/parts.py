@@ -38,6 +38,7 @@ class Parts:
         resets: before what the stateful things are restored: ``task``, ``batch`` or ``never``.
         tracking: where the run can be watched, arguments of ``attach_tracking``.
         description: of everything, for run.json.
+        notes: lines for the log that say what was made of the data and the weights.
         summary: what the run is called, for summary.json.
         options: those of the handlers.
     """
@@ -51,5 +52,6 @@ class Parts:
     resets: str
     tracking: dict[str, Any]
     description: dict[str, Any]
+    notes: list[str]
     summary: dict[str, Any]
     options: HandlerOptions

@@ -2,6 +2,8 @@
 
 import hashlib
 import pickle
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,16 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from dusa_ignite.data.files import LabelledFiles, existing_folder, labelled_files, read_image, scan_folder, scan_folders
+from dusa_ignite.data.files import (
+    LabelledFiles,
+    existing_folder,
+    image_extensions,
+    labelled_files,
+    left_out_line,
+    read_image,
+    scan_folder,
+    scan_folders,
+)
 from dusa_ignite.errors import DataError
 
 
@@ -198,6 +209,7 @@ def test_scan_folder_sorts_and_leaves_out(tmp_path: Path) -> None:
     assert listing.path == tmp_path
     assert listing.folders == ["linked", "y.png", "z"]
     assert listing.images == ["a.jpg", "b.JPEG", "c.PnG", "d.jpeg", "dangling.png", "e.webp"]
+    assert listing.others == ["Thumbs.db", "notes.txt"]
 
 
 def test_scan_folders_keeps_the_order_given(tmp_path: Path) -> None:
@@ -239,3 +251,43 @@ def test_existing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(DataError) as caught:
         existing_folder(tmp_path / "file", expected="a folder of cats")
     assert str(caught.value) == f"{tmp_path / 'file'}: is a file; data.root must name a folder of cats"
+
+
+def test_extensions_are_those_that_pillow_decodes() -> None:
+    known = image_extensions()
+    assert {".jpg", ".jfif", ".jpe", ".png", ".apng", ".gif", ".bmp", ".tif", ".webp", ".ppm", ".mpo", ".jp2"} <= known
+    assert not {".h5", ".mpeg", ".eps", ".wmf", ".pdf", ".txt", ".npy", ""} & known
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.jfif", "a.avif", "a.tif", "a.BMP", "a.jp2", "a.webp", "a.tga"])
+def test_all_that_pillow_can_write_is_found_and_read(tmp_path: Path, name: str) -> None:
+    try:
+        Image.new("RGB", (8, 6), (200, 100, 50)).save(tmp_path / name)
+    except (KeyError, OSError, ValueError):
+        pytest.skip(f"this Pillow cannot write {name}")
+    assert scan_folder(tmp_path).images == [name]
+    image = read_image(tmp_path / name)
+    assert (image.shape, image.dtype) == ((3, 6, 8), torch.uint8)
+    assert (
+        image.float().mean(dim=(1, 2)) - torch.tensor([200.0, 100, 50])
+    ).abs().max() <= 12  # GIF's palette is coarse
+
+
+def test_16_bit_colour_keeps_the_upper_8_bits(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = struct.pack(">BHHH", 0, 0x1234, 0x80FF, 0xFFFF)  # no filter, then one pixel
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    assert pixel(tmp_path / "a.png") == [0x12, 0x80, 0xFF]
+
+
+def test_what_is_left_out_is_counted_and_named() -> None:
+    paths = ["a/1.heic", "a/2.HEIC", "a/notes.txt", "b/README"]
+    assert left_out_line(paths) == (
+        "left out 4 files that are no images by their names (2 .heic, 1 .txt, 1 without extension), "
+        "such as a/1.heic, a/2.HEIC, a/notes.txt, ..."
+    )
+    assert left_out_line(["x.npy"]) == "left out 1 file that is no image by its name (1 .npy), such as x.npy"

@@ -12,7 +12,7 @@ from dusa_ignite.data.image_folder import ImageFolder, image_folder_tasks
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 
-LAYOUTS = "<task>/<class>/<image>, or <class>/<image> for a single task"
+LAYOUTS = "<task>/<class>/<image>, or <class>/<image> for a single task; without labels <task>/<image> or <image>"
 
 
 def add_image(root: Path, path: str, size: tuple[int, int] = (4, 4), colour: tuple[int, int, int] = (0, 0, 0)) -> None:
@@ -69,10 +69,73 @@ def test_without_labels(tmp_path: Path) -> None:
     (task,) = tasks_of(tmp_path / "photos", ["dog", "cat"])
     assert (task.name, task.classes) == ("photos", ("dog", "cat"))
     assert (task.dataset.files, labels(task)) == (["a.png", "b.png"], [-1, -1])
-    assert message(tmp_path / "photos") == (
-        f"{tmp_path / 'photos'}: holds images but no class folders; sort them into class folders, "
-        "or name the classes with data.classes to go without labels"
+    (task,) = tasks_of(tmp_path / "photos")  # what the classes are called does not matter to images without labels
+    assert (task.classes, labels(task)) == ((), [-1, -1])
+
+
+def test_folders_that_are_no_classes_are_tasks_without_labels(tmp_path: Path) -> None:
+    add_image(tmp_path, "monday/b.png")
+    add_image(tmp_path, "monday/a.png")
+    add_image(tmp_path, "sunday/c.png")
+    (tmp_path / "notes.txt").touch()
+    monday, sunday = tasks_of(tmp_path, ["dog", "cat"])
+    assert (monday.name, monday.classes, monday.dataset.files, labels(monday)) == (
+        "monday",
+        ("dog", "cat"),
+        ["a.png", "b.png"],
+        [-1, -1],
     )
+    assert (sunday.name, sunday.dataset.files, labels(sunday)) == ("sunday", ["c.png"], [-1])
+    assert monday.dataset.left_out == [str(tmp_path / "notes.txt")]
+    (task,) = tasks_of(tmp_path)  # without names they can only be classes; the class check has to look at their number
+    assert (task.classes, labels(task)) == (("monday", "sunday"), [0, 0, 1])
+
+
+def test_folders_of_which_some_are_classes(tmp_path: Path) -> None:
+    add_image(tmp_path, "cat/1.png")
+    add_image(tmp_path, "dgo/1.png")
+    assert message(tmp_path, ["dog", "cat"]) == (
+        f"{tmp_path / 'dgo'}: is not in data.classes (nearest: 'dog'); rename the folder or add it there; 1 of 2 "
+        "folders beside it are there. Where none is, each is a task of unlabelled images"
+    )
+
+
+def test_a_task_without_labels_and_images(tmp_path: Path) -> None:
+    add_image(tmp_path, "monday/a.png")
+    (tmp_path / "sunday").mkdir()
+    (tmp_path / "sunday/a.heic").touch()
+    assert message(tmp_path, ["dog", "cat"]) == (
+        f"{tmp_path / 'sunday'}: holds no images; expected {tmp_path / 'sunday'}/<image>; left out 1 file that is no "
+        f"image by its name (1 .heic), such as {tmp_path / 'sunday/a.heic'}"
+    )
+
+
+def test_folders_that_are_integers_sort_as_integers(tmp_path: Path) -> None:
+    for number in range(12):
+        add_image(tmp_path, f"{number}/1.png")
+    (task,) = tasks_of(tmp_path)
+    assert task.classes == tuple(map(str, range(12)))
+    assert dict(zip(task.dataset.files, labels(task), strict=True))["10/1.png"] == 10  # 2 if they were text
+
+
+def test_classes_by_wnid_and_by_human_name(tmp_path: Path) -> None:
+    add_image(tmp_path, "a/n01440764/1.png")
+    add_image(tmp_path, "a/Fire_Engine/1.png")
+    add_image(tmp_path, "b/tench/1.png")
+    a, b = tasks_of(tmp_path, ["fire engine, fire truck", "tench, Tinca tinca"])
+    assert (a.dataset.files, labels(a)) == (["Fire_Engine/1.png", "n01440764/1.png"], [0, 1])
+    assert labels(b) == [1]
+    a, b = tasks_of(tmp_path, "imagenet-1k")
+    assert (len(a.classes), labels(a), labels(b)) == (1000, [555, 0], [0])
+
+
+@pytest.mark.parametrize("where", ["day/cat", "day", "."])
+def test_what_is_left_out_is_kept(tmp_path: Path, where: str) -> None:
+    add_image(tmp_path, "day/cat/1.png")
+    (tmp_path / where / "a.txt").touch()
+    (tmp_path / where / ".hidden").touch()
+    (task,) = tasks_of(tmp_path)
+    assert task.dataset.left_out == [str(tmp_path / where / "a.txt")]
 
 
 @pytest.mark.parametrize("content", [b"dog\nemu\ncat\n", b"\xef\xbb\xbfdog\r\n emu \r\ncat\r\n\r\n"])
@@ -112,8 +175,11 @@ def test_no_images(tmp_path: Path) -> None:
     expected = f"{tmp_path}: holds no images; expected {tmp_path}/<class>/<image>"
     assert message(tmp_path) == expected
     (tmp_path / "cat").mkdir()
-    (tmp_path / "notes.txt").touch()
     assert message(tmp_path) == expected
+    (tmp_path / "notes.txt").touch()
+    assert message(tmp_path) == (
+        f"{expected}; left out 1 file that is no image by its name (1 .txt), such as {tmp_path / 'notes.txt'}"
+    )
 
 
 def test_a_task_without_images(tmp_path: Path) -> None:

@@ -221,3 +221,20 @@ def test_tasks_pickle() -> None:
     task = pickle.loads(pickle.dumps(numbered_task("a", 3)))
     assert task.name == "a"
     assert task.dataset[2][1] == 2
+
+
+def test_float_images_and_bytes_are_never_stacked() -> None:
+    mixed = [torch.full((3, 2, 2), 255, dtype=torch.uint8), torch.ones(3, 2, 2)]
+    assert stack_images(mixed) is mixed
+    assert stack_images([mixed[1], mixed[1]]).shape == (2, 3, 2, 2)  # type: ignore[union-attr]
+
+
+def test_what_is_no_image_is_named_with_its_place() -> None:
+    images = [torch.full((3, 2, 2), 0.5), torch.full((3, 2, 2), 128.0)]
+    task = Task("fog", Images(images, [0, 1]), ("a", "b"))
+    with pytest.raises(
+        DataError, match=r"^image 1 of task fog: float32 from 128 to 128; .* divide them by 255; mend or"
+    ):
+        list(TaskStream([task], batch_size=2, seed=0, shuffle=False))
+    (batch,) = TaskStream([task], batch_size=2, seed=0, shuffle=False, on_error="skip")
+    assert (batch["index"].tolist(), len(batch["unreadable"])) == ([0], 1)

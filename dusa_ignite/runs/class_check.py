@@ -1,0 +1,100 @@
+"""Are the data's classes, and their order, those that the classifier was trained on?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from dusa_ignite.data import Task
+from dusa_ignite.data.class_names import are_positions, differences
+from dusa_ignite.data.files import left_out_line
+from dusa_ignite.errors import ConfigError
+
+
+class FoundData(NamedTuple):
+    """The tasks, and what is known of them.
+
+    Attributes:
+        tasks: all with the same classes.
+        verified_by: what says that their order is the classifier's; empty where nothing does.
+        left_out: paths of files that are no images by their names.
+    """
+
+    tasks: list[Task]
+    verified_by: str
+    left_out: list[str]
+
+    def describe(self) -> dict[str, Any]:
+        """For run.json."""
+        classes = {"names": list(self.tasks[0].classes), "verified_by": self.verified_by or None}
+        return {"classes": classes, "left_out": len(self.left_out)}
+
+    def notes(self) -> list[str]:
+        """Lines for the log."""
+        return [*([left_out_line(self.left_out)] if self.left_out else []), self._classes()]
+
+    def _classes(self) -> str:
+        shown = [f"{label} = {name}" for label, name in enumerate(self.tasks[0].classes)]
+        order = ", ".join(shown if len(shown) <= 4 else [*shown[:3], "...", shown[-1]])
+        if self.verified_by:
+            return f"classes: {len(shown)} ({order}), in the order of {self.verified_by}"
+        return (
+            f"classes: {len(shown)}, taken in the order {order}; nothing says that the classifier was trained on this "
+            "order: compare it, and set data.classes where it differs"
+        )
+
+
+def check_classes(
+    tasks: Sequence[Task],
+    *,
+    num_classes: int,
+    data: str,
+    from_folders: bool,
+    known: Sequence[str],
+    source: str,
+) -> FoundData:
+    """The tasks with the names of their classes, and what says that these are in the classifier's order.
+
+    A difference in order or content is never passed over. Tasks whose classes nothing names (their images have no
+    labels) get the classifier's own names, or numbers.
+
+    Args:
+        tasks: all with the same classes.
+        num_classes: of the classifier.
+        data: the data set's name, for error messages.
+        from_folders: whether the names are those of the folders that were found.
+        known: the names that the classifier's weights carry, in their order; empty = none.
+        source: where these stand, for messages.
+
+    Raises:
+        ConfigError: the number, the names or their order differ; the first three are shown.
+    """
+    names = tasks[0].classes
+    left_out = [path for task in tasks for path in getattr(task.dataset, "left_out", ())]
+    if not names:
+        names = tuple(known) or tuple(map(str, range(num_classes)))
+        by = source if known else "the classifier's outputs, as no image has a label"
+        return FoundData([replace(task, classes=names) for task in tasks], by, left_out)
+    if len(names) != num_classes:
+        raise ConfigError(f"classifier.num_classes: {num_classes}, but {_what_there_is(names, data, from_folders)}")
+    different = differences(names, known) if known else []
+    if different:
+        first = "; ".join(f"{label} is {ours!r} in the data, {theirs!r} there" for label, ours, theirs in different[:3])
+        raise ConfigError(
+            f"data.classes: {len(different)} of {len(names)} classes differ from those that the classifier was trained "
+            f"on, by {source}: {first}; give the classifier's order as data.classes (a list, a file, its config.json)"
+        )
+    verified_by = source if known else "their numbers" if are_positions(names) else ""
+    return FoundData(list(tasks), verified_by, left_out)
+
+
+def _what_there_is(names: Sequence[str], data: str, from_folders: bool) -> str:
+    if not from_folders:
+        return f"data {data} has {len(names)}; they must agree"
+    shown = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
+    return (
+        f"data {data} has {len(names)}: as data.classes is null, its folders ({shown}) were taken for classes. Where "
+        "they are tasks of unlabelled images, or where classes have no folder here, name all of the classifier's "
+        "classes: data.classes=<list, file or imagenet-1k>"
+    )
