@@ -15,7 +15,7 @@ from support.toys import toy_classifier
 
 from dusa_ignite.engine import create_adaptation_engine
 from dusa_ignite.handlers import ClassifierExport
-from dusa_ignite.models import weights as checkpoints
+from dusa_ignite.models.weights import strict
 
 
 def test_a_file_per_task_that_timm_loads(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_full_disk_is_warned_of(
     def full(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr(checkpoints, "save_file", full)
+    monkeypatch.setattr(strict, "save_file", full)
     log = logging.getLogger("dusa_ignite.handlers.export")
     monkeypatch.setattr(log, "propagate", False)
     log.addHandler(caplog.handler)

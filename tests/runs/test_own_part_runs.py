@@ -154,7 +154,7 @@ def test_a_classifier(tmp_path: Path, parts: dict[str, str]) -> None:
          "pretrained_cfg, a dict such as {{'input_size': (3, 224, 224), 'mean': (0.5, 0.5, 0.5), "
          "'std': (0.5, 0.5, 0.5)}}; missing: input_size, mean, std"),
         ("{outputs: 7}", "classifier.num_classes: 10, but {} returns logits of shape (2, 7) for two images"),
-        ("{with: 7}", "classifier.name: {} fails (TypeError: build() got an unexpected keyword argument 'with'); it is "
+        ("{zzz: 7}", "classifier.name: {} fails (TypeError: build() got an unexpected keyword argument 'zzz'); it is "
          "called with classifier.options as keyword arguments"),
     ],
 )  # fmt: skip

@@ -8,8 +8,9 @@ import warnings
 import pytest
 from diffusers import AutoencoderKL
 
-from dusa_ignite.models import weights as checkpoints
+from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.guides import vae
+from dusa_ignite.models.weights import places
 from dusa_ignite.utils.quiet import LIBRARIES, quiet
 
 
@@ -41,10 +42,10 @@ def test_fetching_is_quiet(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
         chatter()
         raise OSError("no route")
 
-    monkeypatch.setattr(checkpoints, "hf_hub_download", fetch)
+    monkeypatch.setattr(places, "hf_hub_download", fetch)
     monkeypatch.setattr(AutoencoderKL, "from_pretrained", fetch)
-    with pytest.raises(checkpoints.CheckpointError, match="could not be downloaded"):
-        checkpoints.locate("hub:owner/name:file.pt", key="k")
-    with pytest.raises(checkpoints.CheckpointError, match="nor could it be downloaded"):
+    with pytest.raises(CheckpointError, match="could not be downloaded"):
+        places.locate("hub:owner/name:file.pt", key="k")
+    with pytest.raises(CheckpointError, match="nor could it be downloaded"):
         vae.load_vae("owner/name")
     assert caplog.messages == []
