@@ -151,7 +151,7 @@ def test_in_the_background_writes_come_one_after_the_other(tmp_path: Path, monke
 def test_in_the_background_a_defect_is_not_lost(tmp_path: Path) -> None:
     saver = AtomicSaver(tmp_path, keep=1, background=True)
     saver({"cannot be pickled": lambda: None}, "checkpoint_1.pt")
-    with pytest.raises(Exception, match="pickle|local object"):  # which word depends on the version of Python
+    with pytest.raises(Exception, match=r"pickle|local object"):  # which word depends on the version of Python
         saver.wait()
 
 
