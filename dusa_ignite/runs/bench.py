@@ -13,7 +13,7 @@ import torch
 from dusa_ignite.config import Config
 from dusa_ignite.engine import Batch
 from dusa_ignite.handlers import AtomicSaver
-from dusa_ignite.runs import assemble
+from dusa_ignite.runs import assemble, assemble_models
 from dusa_ignite.runs.provenance import hardware, peak_memory_bytes
 
 
@@ -46,9 +46,9 @@ def seconds(action: Any) -> float:
 def measure(config: Config, *, updates: int, pixels: int, folder: Path | None) -> list[list[str]]:
     """Rows of what was measured."""
     assemble.set_up(config)
-    classifier, guide = assemble.classifier_of(config), assemble.guide_of(config)
-    optimizer = assemble.optimizer_of(config, classifier, guide)
-    method = assemble.method_of(config, classifier, guide, optimizer)
+    classifier, guide = assemble_models.classifier_of(config), assemble_models.guide_of(config)
+    optimizer = assemble_models.optimizer_of(config, classifier, guide)
+    method = assemble_models.method_of(config, classifier, guide, optimizer)
     batch = random_batch(config.data.batch_size, pixels=pixels)
     first = seconds(lambda: method(None, batch))
     times = sorted(seconds(lambda: method(None, batch)) for _ in range(updates))

@@ -20,7 +20,8 @@ from dusa_ignite.engine import create_adaptation_engine
 from dusa_ignite.errors import CheckpointError, DataError
 from dusa_ignite.results.rows import read_csv
 from dusa_ignite.runs.adapt import adapt
-from dusa_ignite.runs.assemble import build_tasks, classifier_of, guide_of
+from dusa_ignite.runs.assemble import build_tasks
+from dusa_ignite.runs.assemble_models import classifier_of, guide_of
 from dusa_ignite.testing import check_method
 from dusa_ignite.utils.own_parts import load_part
 

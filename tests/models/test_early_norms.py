@@ -11,7 +11,7 @@ from dusa_ignite.errors import ConfigError
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.early_norms import early_norm_parameters
 from dusa_ignite.models.norms import norm_parameters
-from dusa_ignite.runs.assemble import classifier_of
+from dusa_ignite.runs.assemble_models import classifier_of
 
 
 @pytest.mark.parametrize(

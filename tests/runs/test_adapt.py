@@ -18,7 +18,7 @@ from dusa_ignite.config import load_config
 from dusa_ignite.errors import ConfigError, DataError
 from dusa_ignite.results.rows import COLUMNS, TIME_COLUMNS
 from dusa_ignite.runs.adapt import adapt
-from dusa_ignite.runs.assemble import classifier_of
+from dusa_ignite.runs.assemble_models import classifier_of
 
 TINY = [  # the whole ImageNet-like pipeline without a VAE, small enough for a second
     "classifier={name: test_vit, pretrained: false, num_classes: 3, image_size: 32, options: {img_size: 32}}",

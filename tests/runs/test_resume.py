@@ -19,7 +19,7 @@ from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import CheckpointError, ConfigError, Interrupted, UserError
 from dusa_ignite.handlers.atomic_saver import saved
 from dusa_ignite.results.rows import TIME_COLUMNS, read_csv
-from dusa_ignite.runs import assemble
+from dusa_ignite.runs import assemble, assemble_models
 from dusa_ignite.runs import lock as run_lock
 from dusa_ignite.runs.adapt import adapt
 from dusa_ignite.runs.checkpoints import load_newest
@@ -111,7 +111,7 @@ def test_other_weights_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     interrupt_after(2, monkeypatch)
     weights = tmp_path / "weights.pt"
     overrides = ("setting=continual", f"classifier.checkpoint={weights}")
-    classifier = assemble.classifier_of(configure(tmp_path)).backbone
+    classifier = assemble_models.classifier_of(configure(tmp_path)).backbone
     torch.save(classifier.state_dict(), weights)
     with pytest.raises(Interrupted):
         adapt(0, configure(tmp_path, *overrides))
