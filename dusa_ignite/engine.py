@@ -33,7 +33,10 @@ class Output(TypedDict):
     y: torch.Tensor  # (B,) labels
     loss: float  # mean over the global batch; NaN where there is none
     diagnostics: dict[str, float]  # over the global batch; skipped_update is 1.0 where the update was not applied
+    candidates: NotRequired[torch.Tensor]  # (B, K) int64, classes that the guide was asked about
+    candidate_errors: NotRequired[torch.Tensor]  # (B, K) mean squared error of the guide's prediction for each
     ema_y_pred: NotRequired[torch.Tensor]  # (B, C) logits of the averaged norms, see NormEMA
+    source_y_pred: NotRequired[torch.Tensor]  # (B, C) logits of the source model, see HarmMonitor
 
 
 class TaskEvents(EventEnum):

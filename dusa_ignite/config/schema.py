@@ -12,6 +12,7 @@ from dusa_ignite.data import DATA_SETS, DataSet
 from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.distributed.options import DistributedOptions
 from dusa_ignite.handlers.checkpoint import CheckpointOptions
+from dusa_ignite.handlers.harm_monitor import MonitorOptions
 from dusa_ignite.handlers.norm_ema import NormEMAOptions
 from dusa_ignite.handlers.tracking_options import TrackingOptions
 from dusa_ignite.methods import METHODS, Dusa, Method
@@ -77,6 +78,9 @@ class Config(Section):
     method: AnyMethod = Field(default=Dusa.Options(), discriminator="name", description="how the classifier adapts")
     optimizer: AnyOptimizer = Field(default=Adam(), discriminator="name", description="how parameters are updated")
     norm_ema: NormEMAOptions | None = Field(default=None, description="null = off")
+    monitor: MonitorOptions = Field(
+        default=MonitorOptions(), description="says so when adaptation does harm; needs no labels"
+    )
     distributed: DistributedOptions = Field(
         default=DistributedOptions(), description="how several processes share the work"
     )

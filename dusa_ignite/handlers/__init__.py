@@ -4,6 +4,7 @@ from dusa_ignite.handlers.atomic_saver import AtomicSaver
 from dusa_ignite.handlers.checkpoint import RunCheckpoint
 from dusa_ignite.handlers.export import ClassifierExport
 from dusa_ignite.handlers.guards import NonFiniteGuard
+from dusa_ignite.handlers.harm_monitor import HarmMonitor
 from dusa_ignite.handlers.metrics import ExpectedCalibrationError, MetricSums, attach_metrics, task_metrics
 from dusa_ignite.handlers.norm_ema import NormEMA
 from dusa_ignite.handlers.prediction_log import PredictionLog
@@ -16,6 +17,7 @@ __all__ = [
     "AtomicSaver",
     "ClassifierExport",
     "ExpectedCalibrationError",
+    "HarmMonitor",
     "MetricSums",
     "NonFiniteGuard",
     "NormEMA",

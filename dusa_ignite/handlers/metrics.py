@@ -101,13 +101,17 @@ def labelled(output: dict[str, Any], key: str = "y_pred") -> Pair:
     return output[key][known], output["y"][known]
 
 
-def task_metrics(*, num_classes: int, ema: bool = False, device: str | torch.device = "cpu") -> dict[str, Metric]:
-    """The metrics of the current task, by name: ``top1``, ``top5`` (beyond five classes), ``ece``, ``loss``, and with
-    ``ema`` the averaged norms' ``ema_top1``.
+def task_metrics(
+    *, num_classes: int, ema: bool = False, source: bool = False, device: str | torch.device = "cpu"
+) -> dict[str, Metric]:
+    """The metrics of the current task, by name: ``top1``, ``top5`` (beyond five classes), ``ece``, ``loss``, with
+    ``ema`` the averaged norms' ``ema_top1``, and with ``source`` the source model's ``source_top1`` and ``agreement``,
+    the share of the images for which it predicts the same class.
 
     Args:
         num_classes: of the classifier.
         ema: whether the output carries ``ema_y_pred``.
+        source: whether the output carries ``source_y_pred``.
         device: where counts are kept.
     """
     metrics: dict[str, Metric] = {"top1": Top1(labelled, device=device)}
@@ -116,6 +120,9 @@ def task_metrics(*, num_classes: int, ema: bool = False, device: str | torch.dev
     metrics["ece"] = ExpectedCalibrationError(labelled, device=device)
     if ema:
         metrics["ema_top1"] = Top1(lambda output: labelled(output, "ema_y_pred"), device=device)
+    if source:
+        metrics["source_top1"] = Top1(lambda output: labelled(output, "source_y_pred"), device=device)
+        metrics["agreement"] = Top1(lambda output: (output["y_pred"], output["source_y_pred"].argmax(1)), device=device)
     metrics["loss"] = FiniteAverage(_loss_once, device=device)
     return metrics
 

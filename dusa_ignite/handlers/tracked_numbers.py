@@ -9,15 +9,17 @@ from typing import Any
 from ignite.engine import Engine
 
 from dusa_ignite.engine import output_of
+from dusa_ignite.handlers.harm_signals import Signals
 from dusa_ignite.results.rows import COLUMNS
 
 PLOTS = {  # a plot for what shares a scale; what is not named here comes from the guide
-    "accuracy": ("top1", "top5", "ema_top1"),
+    "accuracy": ("top1", "top5", "ema_top1", "source_top1", "agreement"),
     "calibration": ("ece",),
     "loss": ("update_loss", "loss"),
     "speed": ("images_per_second",),
     "time": ("seconds",),
-    "counts": ("images", "skipped_update", "skipped_updates", "unreadable"),
+    "counts": ("images", "skipped_update", "skipped_updates", "unreadable", "warnings", "rollbacks"),
+    "monitor": (*(f"window_{name}" for name in Signals._fields), "window_warning"),
 }
 
 

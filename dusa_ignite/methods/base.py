@@ -30,12 +30,14 @@ class Step(NamedTuple):
         loss: mean over the global batch; NaN where there is none.
         stepped: whether the optimizer's step was taken; ``None`` where there was nothing to learn from.
         diagnostics: numbers over the global batch, the same in all processes.
+        asked: the classes (B, K) int64 that a guide was asked about, and its error (B, K) for each; ``None`` = none.
     """
 
     logits: torch.Tensor
     loss: float = math.nan
     stepped: bool | None = None
     diagnostics: Mapping[str, float] = MappingProxyType({})
+    asked: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 class Method:
@@ -85,6 +87,8 @@ class Method:
     """Whether it needs a guide."""
     source_statistics: ClassVar[bool] = False
     """Whether BatchNorm layers have to normalise with the source's statistics, not with the batch's."""
+    predicts_as_source: ClassVar[bool] = False
+    """Whether its predictions are the source model's."""
     smallest_batch: ClassVar[int] = 1
     """Images that a batch needs, over all processes."""
     has_teacher: ClassVar[bool] = False
@@ -134,12 +138,15 @@ class Method:
         images = to_float(batch["images"], device=self.device, dtype=self.dtype)
         step = self.adapt(images, batch)
         logits = self.correct(self.predict(images)) if self.predict_after else step.logits
-        return {
+        output: Output = {
             "y_pred": logits,
             "y": batch["labels"].to(self.device),
             "loss": step.loss,
             "diagnostics": {**step.diagnostics, "skipped_update": float(step.stepped is False)},
         }
+        if step.asked is not None:
+            output["candidates"], output["candidate_errors"] = step.asked
+        return output
 
     def correct(self, logits: torch.Tensor) -> torch.Tensor:
         """What becomes of logits (B, C) made after the update before they count; all processes take part."""

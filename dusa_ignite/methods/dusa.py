@@ -89,6 +89,10 @@ class Dusa(GuidedMethod):
             gumbel=draws.gumbel,
         )
 
+    def asked(self, logits: torch.Tensor, draws: Draws, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The candidates, selected once more, and their errors."""
+        return self.select(logits, draws), numbers
+
     def diagnose(self, numbers: torch.Tensor, total: int) -> dict[str, float]:
         """Whether favourites have smaller errors than drawn classes."""
         return guidance_diagnostics(numbers, num_top=self.options.num_top, total=total)

@@ -57,6 +57,18 @@ class GuidedMethod(Method):
         """Diagnostics over the global batch of ``total`` >= 1 images, from this process's numbers (B, K)."""
         raise NotImplementedError
 
+    def asked(
+        self, logits: torch.Tensor, draws: Draws, numbers: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """The classes that the guide was asked about, and its error for each, (B, K); ``None`` = there are none.
+
+        Args:
+            logits: (B, C), as the objective had them.
+            draws: of these images.
+            numbers: (B, K), as the objective returned them.
+        """
+        return None
+
     def adapt(self, images: Images, batch: Batch) -> Step:
         """One update, with the objective's graph of a micro-batch at a time."""
         draws = self.draw(sample_generators(self.seed, batch["task"], batch["index"]))
@@ -86,11 +98,13 @@ class GuidedMethod(Method):
 
         all_reduce_gradients(self.parameters)
         loss_value = global_sum(loss_sum.item()) if total else math.nan
+        logits, numbers = torch.cat(all_logits), torch.cat(all_numbers)
         return Step(
-            torch.cat(all_logits),
+            logits,
             loss_value,
             stepped=self.step(loss_value) if total else None,
-            diagnostics=self.diagnose(torch.cat(all_numbers), max(total, 1)),
+            diagnostics=self.diagnose(numbers, max(total, 1)),
+            asked=self.asked(logits, draws, numbers),
         )
 
     def step(self, loss: float) -> bool:

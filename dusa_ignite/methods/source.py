@@ -18,6 +18,7 @@ class Source(Method):
         name: Literal["source"] = "source"
 
     trains = "nothing"
+    predicts_as_source = True
     source_statistics = True  # those of the batch would be adaptation
 
     def adapt(self, images: Images, batch: Batch) -> Step:

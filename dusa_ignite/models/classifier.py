@@ -96,6 +96,13 @@ class Classifier(nn.Module):
         """Whether an image's logits depend on the rest of its batch (BatchNorm with the batch's statistics)."""
         return self.batch_norm == "batch" and any(True for _ in self._batch_norm_layers())
 
+    def use_source_statistics(self) -> None:
+        """From now on BatchNorm layers normalise with the stored source statistics."""
+        self.batch_norm = "source"
+        for layer in self._batch_norm_layers():
+            layer.track_running_stats = True
+        self.eval()
+
     def train(self, mode: bool = True) -> Classifier:
         """As usual, but BatchNorm layers that use the batch's statistics keep doing so in eval mode."""
         super().train(mode)

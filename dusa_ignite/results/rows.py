@@ -20,13 +20,17 @@ COLUMNS = (
     "top5",
     "ece",
     "ema_top1",
+    "source_top1",
+    "agreement",
     "loss",
     "seconds",
     "images_per_second",
     "skipped_updates",
     "unreadable",
+    "warnings",
+    "rollbacks",
 )
-TOTALS = ("images", "seconds", "skipped_updates", "unreadable")  # the mean row holds their sum
+TOTALS = ("images", "seconds", "skipped_updates", "unreadable", "warnings", "rollbacks")  # the mean row holds their sum
 TIME_COLUMNS = ("seconds", "images_per_second")
 
 Row = dict[str, Any]
@@ -56,11 +60,11 @@ def overall(rows: Sequence[Row], updates: Sequence[Mapping[str, Any]]) -> Row:
         updates: lines of an update log, see :mod:`dusa_ignite.handlers.update_log`; their losses are means over images.
 
     Returns:
-        ``images``; and, where there are any, ``top1``, ``top5`` and ``ema_top1`` over the images that have a label, and
-        ``loss`` over those of updates with a finite one.
+        ``images``; and, where there are any, ``top1``, ``top5``, ``ema_top1`` and ``source_top1`` over the images that
+        have a label, ``agreement`` over all, and ``loss`` over those of updates with a finite one.
     """
     pooled: Row = {"images": sum(row["images"] for row in rows)}
-    for column in ("top1", "top5", "ema_top1"):
+    for column in ("top1", "top5", "ema_top1", "source_top1", "agreement"):
         known = [(row["images"], row[column]) for row in rows if not is_missing(row.get(column))]
         if known:
             pooled[column] = sum(images * share for images, share in known) / sum(images for images, _ in known)

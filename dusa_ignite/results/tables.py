@@ -7,7 +7,7 @@ from typing import Any
 
 from dusa_ignite.results.rows import COLUMNS, TIME_COLUMNS, Row, is_missing, mean_row
 
-SHARES = ("top1", "top5", "ece", "ema_top1")  # in [0, 1]; shown in percent
+SHARES = ("top1", "top5", "ece", "ema_top1", "source_top1", "agreement")  # in [0, 1]; shown in percent
 
 
 def text_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -76,24 +76,32 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
     logger.info("%s: %d tasks, %d updates, on %s", folder.name, len(stream.tasks), len(stream), idist.device())
     for note in parts.notes:
         logger.info("%s", note)
-    engine = create_adaptation_engine(parts.method)
-
-    ema = parts.norm_ema
+    ema, monitor = parts.norm_ema, parts.monitor
+    engine = create_adaptation_engine(monitor.around(parts.method) if monitor else parts.method)
     metrics = task_metrics(
-        num_classes=parts.classifier.num_classes, ema=ema is not None and ema.evaluate, device=idist.device()
+        num_classes=parts.classifier.num_classes,
+        ema=ema is not None and ema.evaluate,
+        source=monitor is not None,
+        device=idist.device(),
     )
-    results = TaskResults(metrics=list(metrics), on_row=save_rows_to(folder))
+    results = TaskResults(metrics=[*metrics, *(monitor.counts if monitor else ())], on_row=save_rows_to(folder))
     guard = NonFiniteGuard(max_in_a_row=options.max_skipped_in_a_row)
     updates, predictions = UpdateLog(folder / files.UPDATES), PredictionLog(folder / files.PREDICTIONS)
     progress = {"metrics": MetricSums(metrics), "results": results, "guard": guard}
+    if monitor is not None:
+        progress["monitor"] = monitor
     progress |= {"updates": updates, "predictions": predictions}
     saver = AtomicSaver(folder / files.CHECKPOINTS, keep=options.keep, background=options.background)
 
     # The handlers, in the order in which they are called after an update
-    if parts.resets in RESET_EVENTS:
-        TaskReset(parts.stateful).attach(engine, RESET_EVENTS[parts.resets])
+    acts = monitor is not None and monitor.acts
+    source_state = TaskReset(parts.stateful) if acts or parts.resets in RESET_EVENTS else None
+    if source_state is not None and parts.resets in RESET_EVENTS:
+        source_state.attach(engine, RESET_EVENTS[parts.resets])
     if ema is not None:
         ema.attach(engine)
+    if monitor is not None:
+        monitor.attach(engine, source_state)
     attach_metrics(engine, metrics)
     results.attach(engine)
     guard.attach(engine)

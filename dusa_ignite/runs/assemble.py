@@ -16,7 +16,15 @@ from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.distributed.rank_zero import on_rank_zero
 from dusa_ignite.handlers.tracking import check_tracking
 from dusa_ignite.models.metadata import metadata_of
-from dusa_ignite.runs.assemble_models import classifier_of, guide_of, learns, method_of, norm_ema_of, optimizer_of
+from dusa_ignite.runs.assemble_models import (
+    classifier_of,
+    guide_of,
+    learns,
+    method_of,
+    monitor_of,
+    norm_ema_of,
+    optimizer_of,
+)
 from dusa_ignite.runs.class_check import FoundData, check_classes
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
 from dusa_ignite.runs.parallel import full_state, parallelize
@@ -53,6 +61,7 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
     )
     description |= {"view": classifier.source_view.describe(), **data.describe()}
     sharded = config.distributed.strategy == "fsdp"
+    monitor = monitor_of(config, classifier)
     parallelize(classifier, guide, stream, sharded=sharded)
     optimizer = optimizer_of(config, classifier, guide)
     method = method_of(config, classifier, guide, optimizer)
@@ -71,6 +80,7 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
         stream=stream,
         classifier=classifier,
         method=method,
+        monitor=monitor,
         norm_ema=norm_ema,
         stateful=stateful,
         full_state=full_state(stateful, sharded=sharded),

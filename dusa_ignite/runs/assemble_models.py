@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import ignite.distributed as idist
 import torch
 
 from dusa_ignite.config import Config
 from dusa_ignite.data.settings import SETTINGS
-from dusa_ignite.handlers import NormEMA
+from dusa_ignite.handlers import HarmMonitor, NormEMA
 from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer, load_vae
@@ -109,3 +111,17 @@ def norm_ema_of(config: Config, classifier: Classifier) -> NormEMA | None:
     if config.norm_ema is None or not learns(config):
         return None
     return NormEMA(classifier, micro_batch_size=config.data.micro_batch_size, **config.norm_ema.model_dump())
+
+
+def monitor_of(config: Config, classifier: Classifier) -> HarmMonitor | None:
+    """What looks out for harm, with a copy of the classifier as it is now; ``None`` where nothing can do any."""
+    if config.monitor.action == "off" or find_method(config.method.name).predicts_as_source:
+        return None
+    source = deepcopy(classifier).requires_grad_(False)
+    source.use_source_statistics()
+    return HarmMonitor(
+        source,
+        options=config.monitor,
+        micro_batch_size=config.data.micro_batch_size,
+        keeps_learning=SETTINGS[config.setting].resets == "never",
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dusa_ignite.data import TaskStream
-from dusa_ignite.handlers import NormEMA
+from dusa_ignite.handlers import HarmMonitor, NormEMA
 from dusa_ignite.methods import Method
 from dusa_ignite.models import Classifier
 
@@ -32,6 +32,7 @@ class Parts:
         stream: this process's share of all batches.
         classifier: on its device.
         method: the update, the engine's process function.
+        monitor: looks out for harm, unless it is off.
         norm_ema: the averaged norms, where asked for.
         stateful: everything that a method changes, by name: what resets restore.
         full_state: the same as checkpoints hold it, whatever is sharded gathered.
@@ -46,6 +47,7 @@ class Parts:
     stream: TaskStream
     classifier: Classifier
     method: Method
+    monitor: HarmMonitor | None
     norm_ema: NormEMA | None
     stateful: dict[str, Any]
     full_state: dict[str, Any]

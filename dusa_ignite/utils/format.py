@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FORMAT_VERSION = 2  # 1: before methods kept their own state; it had no number
+FORMAT_VERSION = 3  # 1: before methods kept their own state; it had no number. 2: before the monitor
 
 
 def why_not(found: int) -> str:
