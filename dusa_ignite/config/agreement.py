@@ -23,6 +23,7 @@ def contradictions(name: str, sections: Mapping[str, Any]) -> list[Problem]:
     """
     method = find_method(name)
     problems = list(_stream_problems(method, name, sections))
+    problems += _monitor_problems(sections)
     classifier, options = sections.get("classifier"), sections.get("method")
     if classifier and options:
         problems += options.problems(num_classes=classifier.num_classes)
@@ -45,6 +46,22 @@ def _stream_problems(method: type[Method], name: str, sections: Mapping[str, Any
         yield Problem(
             ("setting", "method.name"),
             f"{setting!r} is not allowed; method.name={name} predicts with a teacher that averages over batches",
+        )
+
+
+def _monitor_problems(sections: Mapping[str, Any]) -> Iterator[Problem]:
+    monitor, setting, distributed = (sections.get(name) for name in ("monitor", "setting", "distributed"))
+    if not monitor or monitor.action != "rollback":
+        return
+    if setting and SETTINGS[setting].resets == "batch":
+        yield Problem(
+            ("monitor.action", "setting"), f"'rollback' has no effect: setting={setting} resets before every batch"
+        )
+    if distributed and distributed.strategy == "fsdp":
+        yield Problem(
+            ("monitor.action", "distributed.strategy"),
+            "'rollback' is not allowed; allowed: warn | stop | off, as a checkpoint cannot hold a second state of what "
+            "fsdp has sharded",
         )
 
 

@@ -13,8 +13,8 @@ from ignite.engine import Engine, Events
 from pydantic import Field
 
 from dusa_ignite.engine import Batch, Output, TaskEvents, batch_of, output_of
-from dusa_ignite.handlers.harm_signals import HarmWindow, batch_sums
-from dusa_ignite.handlers.harm_signs import SignOptions, signs
+from dusa_ignite.handlers.harm_signals import COUNTS, HarmWindow, batch_sums, signals
+from dusa_ignite.handlers.harm_signs import SignOptions, Warnings, signs
 from dusa_ignite.handlers.task_reset import TaskReset
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.forward import predict
@@ -22,28 +22,35 @@ from dusa_ignite.models.views import to_float
 
 logger = logging.getLogger(__name__)
 
+LONGER = 5  # windows: the vote's span; and a sign lasts for a fifth of its span before it is warned of
+
 
 class MonitorOptions(SignOptions):
-    """Signs, without labels, that adaptation does harm; also predicts every image with the source model."""
+    """Signs, without labels, that adaptation does harm; every image is also predicted with the source model."""
 
     action: Literal["warn", "stop", "rollback", "off"] = Field(
         default="warn",
         description="warn = say it | rollback = back to the last state that was well | stop = no more updates in the "
         "task, the source model predicts the rest | off = look at nothing",
     )
-    window: int = Field(default=200, ge=1, le=10**6, description="images that are looked at, the newest, >= 1")
+    window: int = Field(
+        default=200,
+        ge=1,
+        le=10**6,
+        description="images that are looked at, the newest; for the vote 5 times as many",
+    )
 
 
 class HarmMonitor:
-    """Predicts every batch with the source model, compares, and warns when a sign of harm begins and when it has ended.
+    """Predicts every batch with the source model, compares, and warns when signs of harm begin and when they end.
 
-    A sign (see :mod:`dusa_ignite.handlers.harm_signs`) is looked for after every update, once the task has had
-    ``window`` images. It has ended when it was not there for as many images. The source model's logits are put into the
-    output as ``source_y_pred``; ``engine.state.metrics["warnings"]`` counts the warnings of the task so far, and
+    Signs (:mod:`dusa_ignite.handlers.harm_signs`) are looked for after every update, from the task's image number
+    ``window`` on. The source model's logits are put into the output as ``source_y_pred``, and what was measured into
+    its diagnostics as ``window_<name>``. ``engine.state.metrics["warnings"]`` counts the warnings of the task so far,
     ``["rollbacks"]`` what ``action`` has done about them. Attach it before the metrics, in every process.
 
-    A state was well if no sign has begun while ``window`` images followed it; there is one such state at most, and a
-    younger one that has yet to prove itself. Both lie in host memory.
+    A state was well if no warning has begun while ``window`` images followed it. One such state is kept, and a younger
+    one that has yet to prove itself, both in host memory.
 
     Args:
         source: predicts as the source model does; nothing trains it.
@@ -58,19 +65,17 @@ class HarmMonitor:
     """
 
     def __init__(
-        self,
-        source: Classifier,
-        *,
-        options: MonitorOptions,
-        micro_batch_size: int,
-        keeps_learning: bool = False,
+        self, source: Classifier, *, options: MonitorOptions, micro_batch_size: int, keeps_learning: bool = False
     ) -> None:
         self.source = source
         self.options = options
         self.micro_batch_size = micro_batch_size
         self.keeps_learning = keeps_learning
-        self.window = HarmWindow(size=options.window, num_classes=source.num_classes)
-        self.well_for: dict[str, int] = {}  # images since a sign was last there, by the signs that a warning stands for
+        window = options.window
+        self.recent = HarmWindow(size=window, length=len(COUNTS) + 2 * source.num_classes)
+        self.long = HarmWindow(size=LONGER * window, length=len(COUNTS))
+        patience = dict.fromkeys(("guide", "collapse", "skipped"), window // LONGER) | {"vote": window}
+        self.warnings = Warnings(patience=patience, window=window)
         self.counts = {"warnings": 0, "rollbacks": 0} if self.acts else {"warnings": 0}
         self.stopped = False
         self.well: TaskReset | None = None  # None: the source model's
@@ -84,7 +89,7 @@ class HarmMonitor:
         return self.options.action in ("stop", "rollback")
 
     def around(self, update: Callable[[Engine, Batch], Output]) -> Callable[[Engine, Batch], Output]:
-        """The update while nothing has been stopped; then the source model's predictions in its place."""
+        """The update; where it has been stopped, the source model's predictions in its place."""
 
         def update_or_source(engine: Engine, batch: Batch) -> Output:
             if not self.stopped:
@@ -99,27 +104,35 @@ class HarmMonitor:
 
         Args:
             engine: of the run.
-            source_state: restores everything stateful to the source model's; needed where it :attr:`acts`.
+            source_state: restores everything stateful to the source model's.
+
+        Raises:
+            ValueError: it is missing, but the monitor :attr:`acts`.
         """
-        self.source_state = source_state
+        if self.acts and source_state is None:
+            raise ValueError(f"action={self.options.action!r} needs the source model's state")
+        self.source_state: Any = source_state
         engine.add_event_handler(TaskEvents.TASK_STARTED, self.begin)
         engine.add_event_handler(Events.ITERATION_STARTED, self.predict)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.look)
 
     def begin(self) -> None:
         """Begin with a task."""
-        self.window.clear()
-        self.well_for.clear()
+        self._look_anew()
         self.counts = dict.fromkeys(self.counts, 0)
         self.stopped = False
         if not self.keeps_learning:
-            self.well = self.younger = None
+            self.well = None
 
     def predict(self, engine: Engine) -> None:
         """Predict the batch at hand as the source model does."""
+        self._logits = self.source_logits(batch_of(engine))
+
+    def source_logits(self, batch: Batch) -> Any:
+        """(B, C), as the source model predicts."""
         parameter = next(self.source.parameters())
-        images = to_float(batch_of(engine)["images"], device=parameter.device, dtype=parameter.dtype)
-        self._logits = predict(self.source, images, micro_batch_size=self.micro_batch_size)
+        images = to_float(batch["images"], device=parameter.device, dtype=parameter.dtype)
+        return predict(self.source, images, micro_batch_size=self.micro_batch_size)
 
     def look(self, engine: Engine) -> None:
         """Look at the update at hand, and do what there is to do."""
@@ -127,66 +140,62 @@ class HarmMonitor:
         output["source_y_pred"] = self._logits
         if not self.stopped:
             batch = batch_sums(output, self.source.num_classes)
-            self.window.add(batch)
-            self._judge(engine, output, images=int(batch[0]))
+            self.recent.add(batch)
+            self.long.add(batch[: len(COUNTS)])
+            if self.recent.images >= self.options.window:
+                self._judge(engine, output, images=int(batch[0]))
         engine.state.metrics |= self.counts
 
     def _judge(self, engine: Engine, output: Output, *, images: int) -> None:
-        signals = self.window.signals()
-        if signals is None:
-            return
-        output["diagnostics"] |= {f"window_{name}": value for name, value in signals._asdict().items()}
-        present = signs(signals, self.options, images=self.window.images)
-        begun = [text for name, text in present.items() if name not in self.well_for]
-        for text in begun:
-            self.counts["warnings"] += 1
-            self._say(engine, text)
-        self._end(engine, present.keys(), images)
-        output["diagnostics"]["window_warning"] = float(bool(self.well_for))
+        measured = signals(self.recent.sums, self.long.sums)
+        present = signs(measured, self.options)
+        begun, ended = self.warnings.update(present, images)
+        for name in begun:
+            self._say(engine, f"{name}: {present[name]}")
+        for name in ended:
+            self._say(engine, f"{name}: well again")
+        self.counts["warnings"] += len(begun)
+        output["diagnostics"] |= {f"window_{name}": value for name, value in measured._asdict().items()}
+        output["diagnostics"]["window_warnings"] = float(len(self.warnings.active))
         if begun and self.acts:
             self._undo(engine)
         elif self.options.action == "rollback":
             self._remember(images)
 
-    def _end(self, engine: Engine, present: Any, images: int) -> None:
-        """End the warnings whose sign has not been there for a window's images."""
-        self.well_for = {name: since + images for name, since in self.well_for.items()} | dict.fromkeys(present, 0)
-        for name in [name for name, since in self.well_for.items() if since >= self.options.window]:
-            del self.well_for[name]
-            self._say(engine, f"{name} is well again")
-
     def _undo(self, engine: Engine) -> None:
         """Go back to a state that was well, or to the source model's for the rest of the task."""
-        assert self.source_state is not None, "attach it with the source model's state"
-        state = self.source_state if self.options.action == "stop" else self.well or self.source_state
+        self.stopped = self.options.action == "stop"
+        state = self.source_state if self.stopped else self.well or self.source_state
         state.reset()
         self.counts["rollbacks"] += 1
-        self.stopped = self.options.action == "stop"
-        what = "back to the source model" if state is self.source_state else "back to the last state that was well"
-        self._say(engine, what + ", which predicts the rest of the task" * self.stopped)
-        self.window.clear()
-        self.well_for.clear()
+        what = "the source model" if state is self.source_state else "the last state that was well"
+        self._say(engine, f"back to {what}" + ", which predicts the rest of the task" * self.stopped)
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        self.recent.clear()
+        self.long.clear()
+        self.warnings.clear()
         self.younger = None
 
     def _remember(self, images: int) -> None:
-        """Keep a state for each window's images; the one before it has proved to be well."""
-        assert self.source_state is not None, "attach it with the source model's state"
+        """Keep the state after each window's images; the one before it has proved to be well."""
         self.younger_for += images
-        if self.well_for or (self.younger is not None and self.younger_for < self.options.window):
+        if self.younger is not None and self.younger_for < self.options.window:
             return
-        self.well = self.younger
+        self.well = self.younger or self.well
         self.younger, self.younger_for = TaskReset(self.source_state.stateful), 0
 
     def _say(self, engine: Engine, text: str) -> None:
         if idist.get_rank() == 0:
-            batch, images = batch_of(engine), engine.state.iteration
-            logger.warning("monitor: %s, update %d: %s", batch["task"], images, text)
+            logger.warning("monitor: %s, update %d: %s", batch_of(engine)["task"], engine.state.iteration, text)
 
     def state_dict(self) -> dict[str, Any]:
         """What it goes on from."""
         return {
-            "window": self.window.state_dict(),
-            "well_for": dict(self.well_for),
+            "recent": self.recent.state_dict(),
+            "long": self.long.state_dict(),
+            "warnings": self.warnings.state_dict(),
             "counts": dict(self.counts),
             "stopped": self.stopped,
             "well": self.well and self.well.snapshot,
@@ -196,15 +205,16 @@ class HarmMonitor:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from such a state."""
-        self.window.load_state_dict(state["window"])
-        self.well_for, self.counts = dict(state["well_for"]), dict(state["counts"])
-        self.stopped, self.younger_for = state["stopped"], state["younger_for"]
+        self.recent.load_state_dict(state["recent"])
+        self.long.load_state_dict(state["long"])
+        self.warnings.load_state_dict(state["warnings"])
+        self.counts, self.stopped = dict(state["counts"]), state["stopped"]
         self.well, self.younger = self._snapshot(state["well"]), self._snapshot(state["younger"])
+        self.younger_for = state["younger_for"]
 
     def _snapshot(self, content: Any) -> TaskReset | None:
         if content is None:
             return None
-        assert self.source_state is not None, "attach it with the source model's state"
         snapshot = copy.copy(self.source_state)
         snapshot.snapshot = content
         return snapshot

@@ -11,21 +11,24 @@ import torch
 from dusa_ignite.distributed.collectives import global_sums
 from dusa_ignite.engine import Output
 
+COUNTS = ("images", "updates", "skipped", "rated", "auc", "auc_squares", "changed", "won")  # of a batch
 NAN = math.nan
-Z = 1.959964  # of the standard normal distribution: 95 % lie within
+Z95, Z99 = 1.959964, 2.575829  # of the standard normal distribution: so much of it lies within +- Z
 
 
 class Signals(NamedTuple):
-    """What a window says; NaN where it cannot be said.
+    """What windows say; NaN where it cannot be said.
 
     Attributes:
         guide_auc: how often the guide's error is smaller for one of the classifier's favourites than for a drawn class.
         guide_auc_low: lower end of its 95 % interval over images.
         top_share: share of the predictions that the most frequent class takes.
         source_top_share: the same of the source model's predictions for the same images.
-        vote: of the images whose class has changed since the source model: how often the guide's error is smaller for
-            the new class than for the source's.
-        vote_high: upper end of its 95 % interval (Wilson's).
+        class_ratio: the number of classes predicted, as exp(entropy of their shares), over the source model's.
+        changed: share of the images for which the class has changed since the source model and the guide was asked
+            about both classes.
+        vote: for how many of these the guide's error is smaller for the new class than for the source model's.
+        vote_high: upper end of its 99 % interval (Wilson's).
         skipped: share of updates that were not applied.
     """
 
@@ -33,6 +36,8 @@ class Signals(NamedTuple):
     guide_auc_low: float = NAN
     top_share: float = NAN
     source_top_share: float = NAN
+    class_ratio: float = NAN
+    changed: float = NAN
     vote: float = NAN
     vote_high: float = NAN
     skipped: float = NAN
@@ -43,20 +48,18 @@ class HarmWindow:
 
     Args:
         size: images, >= 1.
-        num_classes: of the classifier.
+        length: of a batch's sums, see :func:`batch_sums`.
     """
 
-    COUNTS = ("images", "updates", "skipped", "rated", "auc", "auc_squares", "changed", "won")
-
-    def __init__(self, *, size: int, num_classes: int) -> None:
+    def __init__(self, *, size: int, length: int) -> None:
         self.size = size
-        self.num_classes = num_classes
+        self.length = length
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         self.batches: deque[torch.Tensor] = deque()
-        self.sums = torch.zeros(len(self.COUNTS) + 2 * self.num_classes, dtype=torch.float64)
+        self.sums = torch.zeros(self.length, dtype=torch.float64)
 
     @property
     def images(self) -> int:
@@ -64,25 +67,11 @@ class HarmWindow:
         return int(self.sums[0])
 
     def add(self, batch: torch.Tensor) -> None:
-        """Add a batch's sums (see :func:`batch_sums`), and forget the oldest ones that are not needed any more."""
+        """Add a batch's sums, and forget the oldest ones that are not needed any more."""
         self.batches.append(batch)
         self.sums += batch
         while self.images - int(self.batches[0][0]) >= self.size:
             self.sums -= self.batches.popleft()
-
-    def signals(self) -> Signals | None:
-        """What the window says; ``None`` until it is full."""
-        if self.images < self.size:
-            return None
-        count = dict(zip(self.COUNTS, self.sums.tolist(), strict=False))
-        predicted, by_source = self.sums[len(self.COUNTS) :].view(2, -1)
-        return Signals(
-            *_mean_and_low(count["auc"], count["auc_squares"], count["rated"]),
-            float(predicted.max()) / count["images"],
-            float(by_source.max()) / count["images"],
-            *_share_and_high(count["won"], count["changed"]),
-            count["skipped"] / count["updates"],
-        )
 
     def state_dict(self) -> dict[str, Any]:
         """The batches' sums, and theirs: added up anew, they would differ in the last digit."""
@@ -102,7 +91,7 @@ def batch_sums(output: Output, num_classes: int) -> torch.Tensor:
         num_classes: C.
 
     Returns:
-        (8 + 2 C,) float64 on the CPU: :attr:`HarmWindow.COUNTS`, then how often each class was predicted, and by
+        (8 + 2 C,) float64 on the CPU: :data:`COUNTS`, then how often each class was predicted, and by
         the source model.
     """
     predicted, by_source = output["y_pred"].argmax(dim=1), output["source_y_pred"].argmax(dim=1)
@@ -137,19 +126,44 @@ def _votes(output: Output, predicted: torch.Tensor, by_source: torch.Tensor) -> 
     return asked.sum().double(), ((difference.sign() + 1) / 2)[asked].sum()
 
 
+def signals(recent: torch.Tensor, long: torch.Tensor) -> Signals:
+    """What two windows' sums say.
+
+    Args:
+        recent: (8 + 2 C,) of the newest images, at least one; all but the vote is about these.
+        long: likewise, or their first 8, of more images: the vote needs them, as few change their class.
+    """
+    now, then = (dict(zip(COUNTS, sums.tolist(), strict=False)) for sums in (recent, long))
+    predicted, by_source = recent[len(COUNTS) :].view(2, -1) / now["images"]
+    return Signals(
+        *_mean_and_low(now["auc"], now["auc_squares"], now["rated"]),
+        top_share=float(predicted.max()),
+        source_top_share=float(by_source.max()),
+        class_ratio=_number_of_classes(predicted) / _number_of_classes(by_source),
+        changed=then["changed"] / then["images"],
+        vote=then["won"] / then["changed"] if then["changed"] else NAN,
+        vote_high=_share_high(then["won"], then["changed"]),
+        skipped=now["skipped"] / now["updates"],
+    )
+
+
+def _number_of_classes(shares: torch.Tensor) -> float:
+    """exp(entropy): C where C classes are equally frequent, 1 where there is one."""
+    return math.exp(-float(torch.xlogy(shares, shares).sum()))
+
+
 def _mean_and_low(total: float, squares: float, count: float) -> tuple[float, float]:
     """A mean, and the lower end of its 95 % interval."""
     if not count:
         return NAN, NAN
     mean = total / count
-    return mean, mean - Z * math.sqrt(max(squares / count - mean**2, 0.0) / count)
+    return mean, mean - Z95 * math.sqrt(max(squares / count - mean**2, 0.0) / count)
 
 
-def _share_and_high(won: float, count: float) -> tuple[float, float]:
-    """A share, and the upper end of its 95 % interval (Wilson 1927): it keeps its width where nobody has won."""
+def _share_high(won: float, count: float) -> float:
+    """The upper end of a share's 99 % interval (Wilson 1927): it keeps its width where nobody has won."""
     if not count:
-        return NAN, NAN
+        return NAN
     share = won / count
-    centre = share + Z**2 / (2 * count)
-    half = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-    return share, (centre + half) / (1 + Z**2 / count)
+    half = Z99 * math.sqrt(share * (1 - share) / count + Z99**2 / (4 * count**2))
+    return (share + Z99**2 / (2 * count) + half) / (1 + Z99**2 / count)

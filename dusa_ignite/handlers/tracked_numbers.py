@@ -19,7 +19,7 @@ PLOTS = {  # a plot for what shares a scale; what is not named here comes from t
     "speed": ("images_per_second",),
     "time": ("seconds",),
     "counts": ("images", "skipped_update", "skipped_updates", "unreadable", "warnings", "rollbacks"),
-    "monitor": (*(f"window_{name}" for name in Signals._fields), "window_warning"),
+    "monitor": (*(f"window_{name}" for name in Signals._fields), "window_warnings"),
 }
 
 
