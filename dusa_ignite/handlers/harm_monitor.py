@@ -49,7 +49,7 @@ class HarmMonitor:
     its diagnostics as ``window_<name>``. ``engine.state.metrics["warnings"]`` counts the warnings of the task so far,
     ``["rollbacks"]`` what ``action`` has done about them. Attach it before the metrics, in every process.
 
-    A state was well if no warning has begun while ``window`` images followed it. One such state is kept, and a younger
+    A state was well if no sign was there while ``window`` images followed it. One such state is kept, and a younger
     one that has yet to prove itself, both in host memory.
 
     Args:
@@ -160,7 +160,7 @@ class HarmMonitor:
         if begun and self.acts:
             self._undo(engine)
         elif self.options.action == "rollback":
-            self._remember(images)
+            self._remember(images, well=not present)
 
     def _undo(self, engine: Engine) -> None:
         """Go back to a state that was well, or to the source model's for the rest of the task."""
@@ -178,13 +178,15 @@ class HarmMonitor:
         self.warnings.clear()
         self.younger = None
 
-    def _remember(self, images: int) -> None:
-        """Keep the state after each window's images; the one before it has proved to be well."""
-        self.younger_for += images
-        if self.younger is not None and self.younger_for < self.options.window:
+    def _remember(self, images: int, *, well: bool) -> None:
+        """Keep the state after every window; the one before it has proved to be well, unless a sign is there."""
+        if not well:
+            self.younger = None
             return
-        self.well = self.younger or self.well
-        self.younger, self.younger_for = TaskReset(self.source_state.stateful), 0
+        self.younger_for += images
+        if self.younger is None or self.younger_for >= self.options.window:
+            self.well = self.younger or self.well
+            self.younger, self.younger_for = TaskReset(self.source_state.stateful), 0
 
     def _say(self, engine: Engine, text: str) -> None:
         if idist.get_rank() == 0:
