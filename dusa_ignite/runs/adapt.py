@@ -80,7 +80,9 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
 
     ema = parts.norm_ema
     metrics = task_metrics(
-        num_classes=parts.classifier.num_classes, ema=ema is not None and ema.evaluate, device=idist.device()
+        num_classes=parts.score_over.largest if parts.score_over else parts.classifier.num_classes,
+        ema=ema is not None and ema.evaluate,
+        device=idist.device(),
     )
     results = TaskResults(metrics=list(metrics), on_row=save_rows_to(folder))
     guard = NonFiniteGuard(max_in_a_row=options.max_skipped_in_a_row)
@@ -94,6 +96,8 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
         TaskReset(parts.stateful).attach(engine, RESET_EVENTS[parts.resets])
     if ema is not None:
         ema.attach(engine)
+    if parts.score_over is not None:
+        parts.score_over.attach(engine)
     attach_metrics(engine, metrics)
     results.attach(engine)
     guard.attach(engine)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dusa_ignite.data import TaskStream
-from dusa_ignite.handlers import NormEMA
+from dusa_ignite.handlers import NormEMA, ScoreOver
 from dusa_ignite.methods import Method
 from dusa_ignite.models import Classifier
 
@@ -33,6 +33,7 @@ class Parts:
         classifier: on its device.
         method: the update, the engine's process function.
         norm_ema: the averaged norms, where asked for.
+        score_over: masks the classes that a task does not hold, where asked for.
         stateful: everything that a method changes, by name: what resets restore.
         full_state: the same as checkpoints hold it, whatever is sharded gathered.
         resets: before what the stateful things are restored: ``task``, ``batch`` or ``never``.
@@ -47,6 +48,7 @@ class Parts:
     classifier: Classifier
     method: Method
     norm_ema: NormEMA | None
+    score_over: ScoreOver | None
     stateful: dict[str, Any]
     full_state: dict[str, Any]
     resets: str
