@@ -80,7 +80,7 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
 
     ema = parts.norm_ema
     metrics = task_metrics(
-        num_classes=parts.score_over.largest if parts.score_over else parts.classifier.num_classes,
+        num_classes=parts.num_scored,
         ema=ema is not None and ema.evaluate,
         device=idist.device(),
     )

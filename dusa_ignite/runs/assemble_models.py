@@ -99,9 +99,7 @@ def restrict_models(
             )
     columns = mask.nonzero().squeeze(1)
     if len(columns) < 2:
-        raise ConfigError(
-            f"method.restrict_to: present needs at least two classes, but {first} holds one; set it to all"
-        )
+        raise ConfigError(f"method.restrict_to: present needs at least two classes, but {first} holds one")
     for problem in config.method.problems(num_classes=len(columns)):
         raise ConfigError(f"{problem.keys[0]}: {problem.text} (the classes present, as method.restrict_to says)")
     classifier.restrict_to(columns)

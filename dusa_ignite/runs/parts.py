@@ -57,3 +57,8 @@ class Parts:
     notes: list[str]
     summary: dict[str, Any]
     options: HandlerOptions
+
+    @property
+    def num_scored(self) -> int:
+        """The most classes that predictions of a task are made among."""
+        return self.score_over.largest if self.score_over else self.classifier.num_classes
