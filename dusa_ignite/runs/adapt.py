@@ -106,7 +106,8 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
     if is_first:
         Progress(total=len(stream), every_seconds=options.log_every_seconds).attach(engine)
         if options.export_classifier:
-            ClassifierExport(folder / files.EXPORTS, parts.method.predictor).attach(engine)
+            exports = ClassifierExport(folder / files.EXPORTS, parts.method.predictor, class_names=options.class_names)
+            exports.attach(engine)
     done = checkpoint["engine"]["iteration"] if checkpoint else 0
     tracking = attach_tracking(engine, folder=folder, results=results, resumed=resumed, done=done, **parts.tracking)
     RunCheckpoint(

@@ -99,6 +99,7 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
             log_every_seconds=config.run.log_every_seconds,
             max_skipped_in_a_row=config.run.max_skipped_in_a_row,
             export_classifier=config.export == "classifier",
+            class_names=data.class_names,
             every_minutes=config.checkpoint.every_minutes,
             every_updates=config.checkpoint.every_updates,
             keep=config.checkpoint.keep,

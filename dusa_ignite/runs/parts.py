@@ -18,6 +18,7 @@ class HandlerOptions:
     log_every_seconds: float
     max_skipped_in_a_row: int
     export_classifier: bool
+    class_names: tuple[str, ...]
     every_minutes: float | None
     every_updates: int | None
     keep: int
