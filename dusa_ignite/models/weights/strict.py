@@ -41,7 +41,7 @@ def _first(names: list[str], count: int = 3) -> str:
     return ", ".join(map(shown, names[:count])) + (", ..." if len(names) > count else "")
 
 
-def save_weights(weights: Mapping[str, torch.Tensor], path: Path, *, texts: Mapping[str, str] | None = None) -> None:
+def save_weights(weights: Mapping[str, torch.Tensor], path: Path, *, texts: dict[str, str] | None = None) -> None:
     """Write a safetensors file at once, with the permissions that the umask gives any new file.
 
     Args:
