@@ -122,4 +122,6 @@ def differing_origins(runs: list[FinishedRun]) -> list[str]:
             lines.append(f"The runs were made with {len(kinds)} different {meaning}.")
     if len({run.made_of.get("weights_sha256", {}).get("classifier") for run in runs}) > 1:
         lines.append("The runs started from different weights of the classifier.")
+    if len({run.config.method.restrict_to for run in runs}) > 1:
+        lines.append("Only some methods were told which classes are present (method.restrict_to).")
     return lines
