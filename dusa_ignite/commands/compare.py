@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     """Compare; the exit code is 2 where something given cannot be used, 75 where a signal stopped it."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser(prog).parse_intermixed_args(arguments)
-    from dusa_ignite.comparison import compare_with_paper, make_plan, run_all, write_report
+    from dusa_ignite.comparison import check_labels, compare_with_paper, make_plan, run_all, write_report
     from dusa_ignite.runs.folder import log_to
 
     if options.paper:
@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
             raise ConfigError(f"--{name}: missing; a comparison needs --config and --methods (or give --paper)")
     log_to(None)
     plan = make_plan(**planned(options), reference=options.reference)
+    check_labels(plan.runs, overwrite=options.overwrite)
     code = run_all(plan.runs, overwrite=options.overwrite)
     if code == 0:
         print(f"\n{write_report(plan, command=shlex.join(['dusa-ignite', 'compare', *arguments]))}")

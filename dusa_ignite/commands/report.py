@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 def parser(prog: str | None) -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog=prog, description="Print the top-1 accuracies of runs side by side.")
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Print the top-1 accuracies of runs side by side, and paired differences from the first; warn "
+        "where they were not measured on the same images or among the same classes.",
+    )
     parser.add_argument("runs", nargs="+", type=Path, help="The folders of the runs.")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="Also draw bars into this file.")
     return parser
@@ -24,18 +28,14 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     """Print the table; the exit code is 2 where a folder holds no results or a picture cannot be written."""
     options = parser(prog).parse_args(arguments)
-    from dusa_ignite.results.files import RESULTS
-    from dusa_ignite.results.rows import read_csv
-    from dusa_ignite.results.tables import comparison_table
+    from dusa_ignite.comparison.side_by_side import read_side_run, side_by_side
 
     runs = {}
     for folder in options.runs:
-        if not (folder / RESULTS).is_file():
-            raise DataError(f"{folder}: holds no {RESULTS}; give the folder of a run")
-        runs[folder.name if folder.name not in runs else str(folder)] = read_csv(folder / RESULTS)
-    print(comparison_table(runs))
+        runs[folder.name if folder.name not in runs else str(folder)] = read_side_run(folder)
+    print(side_by_side(runs))
     if options.plot:
-        draw(options.plot, runs)
+        draw(options.plot, {name: run.rows for name, run in runs.items()})
         print(f"\nplot: {options.plot}")
     return 0
 

@@ -57,6 +57,11 @@ class FinishedRun:
         """Of the run."""
         return self.config.seed
 
+    def num_scored(self, task: str) -> int:
+        """Among how many classes a task's predictions were made."""
+        present = self.made_of.get("scored_over", {}).get("present", {})
+        return present.get(task, self.config.classifier.num_classes)
+
 
 def read_run(folder: Path, *, label: str) -> FinishedRun:
     """Read a run.
@@ -110,7 +115,6 @@ def differing_origins(runs: list[FinishedRun]) -> list[str]:
     for key, meaning in {
         "git_commit": "commits of the code",
         "versions": "versions of packages",
-        "data_fingerprints": "data",
         "hardware": "hardware, so that images/s and memory cannot be compared",
     }.items():
         kinds = {json.dumps(run.made_of.get(key), sort_keys=True) for run in runs}
@@ -118,4 +122,6 @@ def differing_origins(runs: list[FinishedRun]) -> list[str]:
             lines.append(f"The runs were made with {len(kinds)} different {meaning}.")
     if len({run.made_of.get("weights_sha256", {}).get("classifier") for run in runs}) > 1:
         lines.append("The runs started from different weights of the classifier.")
+    if len({run.config.method.restrict_to for run in runs}) > 1:
+        lines.append("Only some methods were told which classes are present (method.restrict_to).")
     return lines

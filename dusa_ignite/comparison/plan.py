@@ -90,6 +90,8 @@ def make_plan(
         raise ConfigError(f"--reference: {reference!r} is not among the methods; allowed: {' | '.join(labels)}")
     common = {entry: [*overrides, *own[entry.label], f"method.name={entry.method}"] for entry in entries}
     chosen = _load_all(path, common)
+    if len({config.data.score_over for config in chosen}) > 1:
+        raise ConfigError("data.score_over: must be the same for all methods; give it without --set")
     if output is None:
         output = Path(chosen[0].output_dir) / chosen[0].name
     runs = []

@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from dusa_ignite.comparison.plan import PlannedRun
+from dusa_ignite.comparison.time_left import TimeLeft, duration
 from dusa_ignite.config import Config
 from dusa_ignite.errors import INTERRUPTED, STOP_SIGNALS, USER_ERROR, Interrupted, UserError
 from dusa_ignite.results.files import LOG
@@ -47,6 +48,7 @@ def run_all(runs: Sequence[PlannedRun], *, overwrite: bool = False, past_failure
     waiting = [run for run in runs if overwrite or not is_finished(run.folder)]
     if len(waiting) < len(runs):
         logger.info("%d of %d runs are finished already", len(runs) - len(waiting), len(runs))
+    started, time_left = time.monotonic(), TimeLeft()
     for number, run in enumerate(waiting, start=1):
         logger.info("[%d/%d] %s, seed %d (%s)", number, len(waiting), run.label, run.seed, run.folder / LOG)
         begun = time.monotonic()
@@ -65,7 +67,11 @@ def run_all(runs: Sequence[PlannedRun], *, overwrite: bool = False, past_failure
             if past_failures and code == USER_ERROR:
                 continue
             return code if code and code > 0 else 1
-        logger.info("        %.0f s", time.monotonic() - begun)
+        now = time.monotonic()
+        time_left.add(run.label, now - begun)
+        ahead = time_left.estimate([other.label for other in waiting[number:]])
+        left = f"; {duration(now - started)} so far, about {duration(ahead)} left" if ahead else ""
+        logger.info("        %s%s", duration(now - begun), left)
     return 0
 
 

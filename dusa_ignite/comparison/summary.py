@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dusa_ignite.comparison.comparable import Evidence, all_reasons_against
 from dusa_ignite.comparison.finished import FinishedRun
 from dusa_ignite.comparison.plan import SOURCE
 from dusa_ignite.comparison.statistics import Estimate, Interval, has_collapsed, mean_and_std, paired_differences
@@ -62,6 +63,10 @@ def summarise(runs: Sequence[FinishedRun], *, reference: str) -> list[MethodSumm
     for run in runs:
         if list(run.streams) != tasks:
             raise DataError(f"{run.folder}: has other tasks than {runs[0].folder}; they cannot be compared")
+    for seed in dict.fromkeys(run.seed for run in runs):  # other seeds may draw other images
+        evidence = [Evidence(str(run.folder), run.streams, run.made_of) for run in runs if run.seed == seed]
+        for reason in all_reasons_against(evidence):
+            raise DataError(f"{reason}; they cannot be compared: run them again with --overwrite")
     return [
         MethodSummary(
             label=label,
@@ -88,8 +93,8 @@ def collapses(runs: dict[int, FinishedRun], source: dict[int, FinishedRun]) -> d
 
 
 def falls_below_chance(runs: dict[int, FinishedRun]) -> dict[str, int]:
-    """In how many seeds a task's accuracy is below 1 / classes, for tasks with any."""
-    return _per_task(runs, lambda run, task: run.streams[task].correct.mean() < 1 / run.config.classifier.num_classes)
+    """In how many seeds a task's accuracy is below 1 / classes that it is scored over, for tasks with any."""
+    return _per_task(runs, lambda run, task: run.streams[task].correct.mean() < 1 / run.num_scored(task))
 
 
 def _per_task(runs: dict[int, FinishedRun], is_wrong: Callable[[FinishedRun, str], bool]) -> dict[str, int]:

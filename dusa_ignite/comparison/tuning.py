@@ -1,23 +1,28 @@
-"""One option chosen for every method in the same way: a grid of values, all tried on the same stream.
+"""Options chosen for every method in the same way: a grid of values, all tried on the same stream.
 
 Choose on data that is not reported on, such as another severity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
-from dusa_ignite.comparison.finished import read_run
+from dusa_ignite.comparison.comparable import Evidence, all_reasons_against
+from dusa_ignite.comparison.finished import FinishedRun, read_run
 from dusa_ignite.comparison.plan import SOURCE, Plan, make_plan, parse_methods, split_own
-from dusa_ignite.comparison.statistics import mean_and_std
-from dusa_ignite.comparison.tables import console_table, markdown_table
+from dusa_ignite.comparison.statistics import RESAMPLES, mean_and_std, paired_differences
+from dusa_ignite.comparison.tables import Grid, console_table, interval_text, markdown_table
 from dusa_ignite.config import method_names
 from dusa_ignite.errors import ConfigError, DataError
+from dusa_ignite.results.tables import scored_line
 from dusa_ignite.runs.folder import is_finished
 
 MARKDOWN = "tuning.md"
+
+Values = tuple[str, ...]  # one of each option
 
 
 @dataclass(frozen=True)
@@ -26,47 +31,51 @@ class Tuning:
 
     Attributes:
         plan: all runs, those of Source first.
-        key: the option, such as ``optimizer.lr``.
-        values: as they were typed, in that order.
-        trials: for every method the labels of its runs, in the order of ``values``.
+        grids: by option, such as ``optimizer.lr``, its values as they were typed, in that order.
+        trials: for every method the labels of its runs, in the order of ``combinations``.
     """
 
     plan: Plan
-    key: str
-    values: tuple[str, ...]
+    grids: Mapping[str, Values]
     trials: dict[str, list[str]]
+
+    @property
+    def combinations(self) -> list[Values]:
+        """All that is tried: a value of every option."""
+        return list(product(*self.grids.values()))
 
 
 def plan_tuning(
     path: str | Path,
     *,
     methods: str,
-    grid: str,
+    grids: Sequence[str],
     seeds: str,
     overrides: Sequence[str] = (),
     own_overrides: Sequence[str] = (),
     output: str | Path | None = None,
     overwrite: bool = False,
 ) -> Tuning:
-    """One entry per method and value; arguments as for :func:`dusa_ignite.comparison.make_plan`.
+    """One entry per method and combination; arguments as for :func:`dusa_ignite.comparison.make_plan`.
 
     Args:
-        grid: ``section.key=value,value,...``.
+        grids: ``section.key=value,value,...`` each; of several every combination is tried.
 
     Raises:
         ConfigError: something given is wrong, or a folder holds a run with another config.
     """
-    key, values = parse_grid(grid)
+    parsed = parse_grids(grids)
+    combinations = list(product(*parsed.values()))
     entries = [entry for entry in parse_methods(methods, known=method_names(path)) if entry.method != SOURCE]
     if not entries:
         raise ConfigError(f"--methods {methods}: Source adapts nothing; name methods that have something to choose")
-    trials = {entry.label: [f"{entry.label}-{value}" for value in values] for entry in entries}
+    trials = {entry.label: ["-".join([entry.label, *values]) for values in combinations] for entry in entries}
     inherited = split_own(own_overrides, list(trials))
     listed, own = [SOURCE], []
     for entry in entries:
-        for label, value in zip(trials[entry.label], values, strict=True):
+        for label, values in zip(trials[entry.label], combinations, strict=True):
             listed.append(f"{label}={entry.method}")
-            own += [f"{label}:{text}" for text in [*inherited[entry.label], f"{key}={value}"]]
+            own += [f"{label}:{text}" for text in [*inherited[entry.label], *_settings(parsed, values)]]
     plan = make_plan(
         path,
         methods=",".join(listed),
@@ -77,10 +86,25 @@ def plan_tuning(
         output=output,
         overwrite=overwrite,
     )
-    return Tuning(plan, key, values, trials)
+    return Tuning(plan, parsed, trials)
 
 
-def parse_grid(text: str) -> tuple[str, tuple[str, ...]]:
+def parse_grids(texts: Sequence[str]) -> dict[str, Values]:
+    """All grids, by option.
+
+    Raises:
+        ConfigError: one is wrong, or two are of the same option.
+    """
+    grids: dict[str, Values] = {}
+    for text in texts:
+        key, values = parse_grid(text)
+        if key in grids:
+            raise ConfigError(f"--grid {text}: {key} has a grid already; write all its values into one")
+        grids[key] = values
+    return grids
+
+
+def parse_grid(text: str) -> tuple[str, Values]:
     """``optimizer.lr=1e-4,1e-3`` taken apart.
 
     Raises:
@@ -94,29 +118,43 @@ def parse_grid(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def write_tuning(tuning: Tuning, *, command: str) -> str:
-    """Write the table of a finished grid into its folder; return the text for the console.
+    """Write the tables of a finished grid into its folder; return the text for the console.
 
     Raises:
-        DataError: a run cannot be read, or all runs of a method have failed.
+        DataError: a run cannot be read, all runs of a method have failed, or runs saw different images.
     """
-    top1: dict[str, list[float]] = {run.label: [] for run in tuning.plan.runs}
-    for run in tuning.plan.runs:
-        if is_finished(run.folder):
-            top1[run.label].append(read_run(run.folder, label=run.label).rows["mean"]["top1"])
-    seeds = len({run.seed for run in tuning.plan.runs})
-    means = {label: mean_and_std(values).mean for label, values in top1.items() if len(values) == seeds}
+    found = read_trials(tuning)
+    means = {label: mean_and_std([run.rows["mean"]["top1"] for run in runs]).mean for label, runs in found.items()}
     for method, labels in tuning.trials.items():
         if SOURCE not in means or not means.keys() & set(labels):
             raise DataError(f"{method if SOURCE in means else SOURCE}: every run failed, for the reasons above")
-    grid, notes = table(tuning, means), describe(tuning, means)
+    grids, notes = [table(tuning, means), difference_table(tuning, found, means)], describe(tuning, means)
+    notes += [f"{scored[0].upper()}{scored[1:]}." for scored in _scored(found)]
     points = "\n".join(f"* {note}" for note in notes)
-    (tuning.plan.folder / MARKDOWN).write_text(f"```bash\n{command}\n```\n\n{markdown_table(grid)}\n\n{points}\n")
-    return "\n\n".join([console_table(grid), "\n".join(notes), f"{tuning.plan.folder / MARKDOWN}"])
+    written = "\n\n".join([f"```bash\n{command}\n```", *map(markdown_table, grids), points])
+    (tuning.plan.folder / MARKDOWN).write_text(f"{written}\n")
+    return "\n\n".join([*map(console_table, grids), "\n".join(notes), f"{tuning.plan.folder / MARKDOWN}"])
 
 
-def table(tuning: Tuning, means: dict[str, float]) -> list[list[str]]:
-    """Mean top-1 in percent, a line per method, a column per value, the best of a line marked."""
-    lines = [[f"top-1 (%) by {tuning.key}", *tuning.values]]
+def read_trials(tuning: Tuning) -> dict[str, list[FinishedRun]]:
+    """The runs of every label that has finished with all seeds.
+
+    Raises:
+        DataError: a run cannot be read, or two cannot be compared.
+    """
+    finished = [read_run(run.folder, label=run.label) for run in tuning.plan.runs if is_finished(run.folder)]
+    seeds = {run.seed for run in tuning.plan.runs}
+    for seed in seeds:
+        evidence = [Evidence(str(run.folder), run.streams, run.made_of) for run in finished if run.seed == seed]
+        for reason in all_reasons_against(evidence):
+            raise DataError(f"{reason}; they cannot be compared: run them again with --overwrite")
+    by_label = {run.label: [other for other in finished if other.label == run.label] for run in finished}
+    return {label: runs for label, runs in by_label.items() if len(runs) == len(seeds)}
+
+
+def table(tuning: Tuning, means: Mapping[str, float]) -> Grid:
+    """Mean top-1 in percent, a line per method, a column per combination, the best of a line marked."""
+    lines = [[f"top-1 (%) by {_keys(tuning)}", *_columns(tuning)]]
     for method, labels in tuning.trials.items():
         best = best_of(labels, means)
         cells = [
@@ -127,23 +165,65 @@ def table(tuning: Tuning, means: dict[str, float]) -> list[list[str]]:
     return lines
 
 
-def describe(tuning: Tuning, means: dict[str, float]) -> list[str]:
+def difference_table(tuning: Tuning, found: Mapping[str, Sequence[FinishedRun]], means: Mapping[str, float]) -> Grid:
+    """Points of mean top-1 below the best of the line, with intervals: one that holds 0 is no reason to choose."""
+    lines = [["minus the best [95%]", *_columns(tuning)]]
+    streams = {label: {run.seed: run.streams for run in runs} for label, runs in found.items()}
+    for method, labels in tuning.trials.items():
+        best = best_of(labels, means)
+        cells = []
+        for label in labels:
+            if label in means and label != best:
+                cells.append(interval_text(paired_differences(streams[label], streams[best])["mean"]))
+            else:
+                cells.append("best" if label == best else "failed")
+        lines.append([method, *cells])
+    return lines
+
+
+def describe(tuning: Tuning, means: Mapping[str, float]) -> list[str]:
     """What was tried, what came out best, and where the grid was too narrow to tell."""
     config = tuning.plan.runs[0].config
     seeds = ", ".join(dict.fromkeys(str(run.seed) for run in tuning.plan.runs))
     severities = getattr(config.data, "severities", ())
     data = f"{config.data.name}, severity {', '.join(map(str, severities))}" if severities else config.data.name
-    notes = [f"{data}, seeds {seeds}; mean over tasks and seeds; * = best. Source: {100 * means[SOURCE]:.2f}."]
-    best = {method: tuning.values[labels.index(best_of(labels, means))] for method, labels in tuning.trials.items()}
-    notes.append("Best: " + " ".join(f"--set {method}:{tuning.key}={value}" for method, value in best.items()))
+    notes = [
+        f"{data}, seeds {seeds}; mean over tasks and seeds; * = best. Source: {100 * means[SOURCE]:.2f}.",
+        f"Differences are in points, paired by image and seed; 95% bootstrap intervals from {RESAMPLES} resamples of "
+        f"the images.",
+    ]
+    best = {
+        method: tuning.combinations[labels.index(best_of(labels, means))] for method, labels in tuning.trials.items()
+    }
+    chosen = [f"--set {method}:{text}" for method, values in best.items() for text in _settings(tuning.grids, values)]
+    notes.append(f"Best: {' '.join(chosen)}")
     if any(label not in means for labels in tuning.trials.values() for label in labels):
         notes.append("failed = stopped by updates that were not finite, or for another reason in the run's log.")
-    ends = [method for method, value in best.items() if value in (tuning.values[0], tuning.values[-1])]
-    if ends:
-        notes.append(f"At an end of the grid, so that a wider one might do better: {', '.join(ends)}.")
+    for number, (key, values) in enumerate(tuning.grids.items()):
+        ends = [method for method, one in best.items() if one[number] in (values[0], values[-1])]
+        if ends:
+            of_key = f" of {key}" if len(tuning.grids) > 1 else ""
+            notes.append(f"At an end of the grid{of_key}, so that a wider one might do better: {', '.join(ends)}.")
     return notes
 
 
-def best_of(labels: Sequence[str], means: dict[str, float]) -> str:
+def best_of(labels: Sequence[str], means: Mapping[str, float]) -> str:
     """The label with the highest mean, the first of equals; runs that failed have none."""
     return max(labels, key=lambda label: means.get(label, -1.0))
+
+
+def _settings(grids: Mapping[str, Values], values: Values) -> list[str]:
+    return [f"{key}={value}" for key, value in zip(grids, values, strict=True)]
+
+
+def _keys(tuning: Tuning) -> str:
+    return ", ".join(tuning.grids)
+
+
+def _columns(tuning: Tuning) -> list[str]:
+    return [", ".join(values) for values in tuning.combinations]
+
+
+def _scored(found: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
+    line = scored_line(found[SOURCE][0].made_of.get("scored_over"))
+    return [line] if line else []

@@ -42,6 +42,12 @@ def _stream_problems(method: type[Method], name: str, sections: Mapping[str, Any
             f"{data.batch_size} is not allowed; allowed: >= {method.smallest_batch}, as method.name={name} weighs the "
             "images of a batch against each other",
         )
+    options = sections.get("method")
+    if data and options and options.restrict_to == "present" and data.score_over == "all":
+        yield Problem(
+            ("method.restrict_to", "data.score_over"),
+            "'present' needs data.score_over=present: an update that knows no other classes cannot predict them",
+        )
     if setting and SETTINGS[setting].resets == "batch" and method.has_teacher:
         yield Problem(
             ("setting", "method.name"),

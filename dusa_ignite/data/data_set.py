@@ -34,6 +34,11 @@ class DataSet(Section):
     correlation: float = Field(default=0.1, gt=0, description="of labels in setting=correlated, > 0; small = bursts")
     limit: int | None = Field(default=None, ge=1, description="images per task, >= 1, a random subset; null = all")
     num_workers: int = Field(default=4, ge=0, description="loader processes, >= 0; 0 = load in the main process")
+    score_over: Literal["all", "present"] = Field(
+        default="all",
+        description="classes that predictions and metrics are made among: all, or those present in a task's labels "
+        "(ImageNet-R, -A); the update is not touched, see method.restrict_to",
+    )
     on_error: Literal["raise", "skip"] = Field(default="raise", description="what an unreadable image does")
 
     def tasks(self) -> list[Task]:

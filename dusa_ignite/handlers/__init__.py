@@ -9,6 +9,7 @@ from dusa_ignite.handlers.metrics import ExpectedCalibrationError, MetricSums, a
 from dusa_ignite.handlers.norm_ema import NormEMA
 from dusa_ignite.handlers.prediction_log import PredictionLog
 from dusa_ignite.handlers.progress import Progress
+from dusa_ignite.handlers.score_over import ScoreOver
 from dusa_ignite.handlers.task_reset import TaskReset
 from dusa_ignite.handlers.task_results import TaskResults
 from dusa_ignite.handlers.update_log import UpdateLog
@@ -24,6 +25,7 @@ __all__ = [
     "PredictionLog",
     "Progress",
     "RunCheckpoint",
+    "ScoreOver",
     "TaskReset",
     "TaskResults",
     "UpdateLog",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from ignite.engine import Engine
@@ -12,7 +14,7 @@ from safetensors import SafetensorError
 
 from dusa_ignite.engine import TaskEvents, batch_of
 from dusa_ignite.models.classifier import Classifier
-from dusa_ignite.models.weights import save_weights
+from dusa_ignite.models.metadata import save_described
 
 logger = logging.getLogger(__name__)
 
@@ -22,18 +24,22 @@ class ClassifierExport:
 
     One that cannot be written (full disk) is warned of and lost, the run goes on.
     The file holds the timm model's own weights in float32: ``timm.create_model(name, checkpoint_path=file)`` loads it.
+    Its metadata holds the view and the names of the classes: a run whose ``classifier.checkpoint`` it is takes the one
+    and checks the other.
 
     Args:
         folder: made if missing.
         classifier: the one that predicts; its backbone is written.
+        class_names: in the order of the outputs; empty = nobody knows them.
 
     Example:
         >>> ClassifierExport(folder / "export", classifier).attach(engine)
     """
 
-    def __init__(self, folder: Path, classifier: Classifier) -> None:
+    def __init__(self, folder: Path, classifier: Classifier, *, class_names: Sequence[str] = ()) -> None:
         self.folder = folder
         self.classifier = classifier
+        self.class_names = class_names
 
     def attach(self, engine: Engine) -> None:
         """Write after every task."""
@@ -45,11 +51,22 @@ class ClassifierExport:
         weights = {name: _single(value) for name, value in self.classifier.backbone.state_dict().items()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            save_weights(weights, path)
+            save_described(weights, path, description=self.description())
         except (OSError, SafetensorError) as error:  # safetensors has its own error for a full disk
             logger.warning("adapted weights not written, the run goes on: %s: %s", path, error)
             with suppress(OSError):
                 path.with_name(path.name + ".part").unlink(missing_ok=True)
+
+    def description(self) -> dict[str, Any]:
+        """What is known of the weights, as plain JSON."""
+        backbone = self.classifier.backbone
+        known = {
+            "architecture": (getattr(backbone, "pretrained_cfg", None) or {}).get("architecture"),
+            "num_classes": int(backbone.num_classes),
+            "view": self.classifier.source_view.values(),
+            "class_names": list(self.class_names),
+        }
+        return {key: value for key, value in known.items() if value}
 
 
 def _single(value: torch.Tensor) -> torch.Tensor:

@@ -63,8 +63,8 @@ class Method:
         predict_after: the predictions that count are made after the update, not before it.
 
     Raises:
-        ValueError: the options do not fit the classifier's classes; or its BatchNorm layers use the batch's statistics
-            and the method cannot have that.
+        ValueError: the options do not fit the classifier's classes, or say that these are restricted and they are not;
+            or its BatchNorm layers use the batch's statistics and the method cannot have that.
 
     Example:
         >>> method = Tent(classifier=classifier, optimizer=optimizer)
@@ -75,6 +75,11 @@ class Method:
         """The config's section ``method``; a subclass names itself and adds its own options."""
 
         name: str = Field(description="the method")
+        restrict_to: Literal["all", "present"] = Field(
+            default="all",
+            description="classes that the update knows: all, or those present in the tasks' labels, which needs "
+            "data.score_over=present",
+        )
 
         def problems(self, *, num_classes: int) -> Iterator[Problem]:
             """What does not fit a classifier of so many classes."""
@@ -110,6 +115,8 @@ class Method:
         if self.source_statistics and classifier.uses_batch_statistics:
             raise ValueError(f"{type(self).__name__} needs a classifier with batch_norm='source'")
         self.options: Any = type(self).Options() if options is None else options  # type: ignore[call-arg]
+        if self.options.restrict_to == "present" and classifier.columns is None:
+            raise ValueError("restrict_to='present' needs a classifier whose restrict_to has been called")
         for problem in self.options.problems(num_classes=classifier.num_classes):
             raise ValueError(f"{problem.keys[0]}: {problem.text}")
         self.classifier = classifier

@@ -28,6 +28,7 @@ class Classifier(nn.Module):
 
     mean: torch.Tensor
     std: torch.Tensor
+    columns: torch.Tensor | None
 
     def __init__(
         self,
@@ -48,7 +49,28 @@ class Classifier(nn.Module):
         self.batch_norm = batch_norm
         self.register_buffer("mean", torch.tensor(self.source_view.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(self.source_view.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("columns", None, persistent=False)
         self.train(False)
+
+    def restrict_to(self, columns: torch.Tensor) -> None:
+        """From now on there are only these classes: logits are (B, K), and ``num_classes`` is K.
+
+        So whoever takes a softmax, a norm or the logarithm of the number of classes takes it among them. The weights
+        stay as they are.
+
+        Args:
+            columns: (K,) int64, the classes' labels in rising order, K >= 2.
+
+        Raises:
+            ValueError: fewer than two.
+        """
+        if len(columns) < 2:
+            raise ValueError(f"a classifier needs at least two classes, not {len(columns)}")
+        self.columns = columns.to(self.mean.device)
+        self.num_classes = len(columns)
+
+    def _of_columns(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits if self.columns is None else logits[:, self.columns]
 
     def crop(self, images: Images) -> torch.Tensor:
         """(B, 3, S, S) in [0, 1]: the square that the backbone sees; cropped again, it stays as it is."""
@@ -71,11 +93,11 @@ class Classifier(nn.Module):
         """Logits (B, num_classes) of float RGB images in [0, 1]: (B, 3, H, W), or a list of (3, H, W)."""
         if len(images) == 1 and self.uses_batch_statistics:
             return self._single(images)
-        return self.backbone(self.view(images))
+        return self._of_columns(self.backbone(self.view(images)))
 
     def _single(self, images: Images) -> torch.Tensor:
         try:
-            return self.backbone(self.view(images))
+            return self._of_columns(self.backbone(self.view(images)))
         except ValueError as error:  # where the feature map has shrunk to one pixel
             raise DataError(
                 f"a batch of one image has no statistics for BatchNorm ({error}); choose data.batch_size so that no "
@@ -89,7 +111,7 @@ class Classifier(nn.Module):
     def forward_with_features(self, images: Images) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (B, num_classes) and the pooled features before the last layer (B, D)."""
         maps = self.forward_features(images)
-        return self.backbone.forward_head(maps), self.backbone.forward_head(maps, pre_logits=True)
+        return self._of_columns(self.backbone.forward_head(maps)), self.backbone.forward_head(maps, pre_logits=True)
 
     @property
     def uses_batch_statistics(self) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,16 +19,15 @@ import torch
 import yaml
 from huggingface_hub import hf_hub_download
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from dusa_ignite.data.class_names import ordered_names
 from dusa_ignite.data.imagenet_names import imagenet_wnids
 from dusa_ignite.errors import CheckpointError
-from dusa_ignite.models.weights import locate
+from dusa_ignite.models.weights import locate, save_weights
+from dusa_ignite.models.weights.metadata import OWN_KEY
 from dusa_ignite.utils.own_parts import is_reference
 from dusa_ignite.utils.quiet import quiet
 
-OWN_KEY = "dusa_ignite"  # of our entry in the metadata of a safetensors file
 RESAMPLE = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers, in preprocessor_config.json
 OWN_RESIZE = 384  # Hugging Face's ConvNeXt: from this size on images are squashed, not cropped
 
@@ -67,8 +65,9 @@ def read_metadata(checkpoint: str | Path, *, key: str, embedded: str | None = No
     names: dict[str, tuple[str, ...]] = {}
     own = _own_entry(file)
     if own:
-        views[f"{file.name}'s metadata"] = own.get("view", {})
-        names[f"{file.name}'s metadata"] = tuple(own.get("class_names", ()))
+        view, listed = own.get("view"), own.get("class_names")
+        views[f"{file.name}'s metadata"] = view if isinstance(view, dict) else {}
+        names[f"{file.name}'s metadata"] = tuple(map(str, listed)) if isinstance(listed, list) else ()
     for name, read in (("config.json", _from_config), ("preprocessor_config.json", _from_preprocessor)):
         content = _parsed(_beside(checkpoint, folder, name), key)
         if content:
@@ -100,16 +99,9 @@ def save_described(weights: Mapping[str, torch.Tensor], path: Path, *, descripti
     Args:
         weights: names to tensors; no two may share memory.
         path: of the safetensors file; what stands there is replaced when the new one is complete.
-        description: plain JSON: ``view`` and ``class_names``, perhaps more.
+        description: plain JSON: ``view``, ``class_names``, ``architecture``, ``num_classes``; any may be missing.
     """
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    part.touch()
-    mode = part.stat().st_mode
-    metadata = {"format": "pt", OWN_KEY: json.dumps(description)}
-    save_file({name: value.contiguous() for name, value in weights.items()}, part, metadata)
-    part.chmod(mode)  # safetensors writes files that only their owner may read
-    os.replace(part, path)
+    save_weights(weights, path, texts={"format": "pt", OWN_KEY: json.dumps(description)})
 
 
 def _own_entry(file: Path) -> dict[str, Any]:
@@ -117,9 +109,10 @@ def _own_entry(file: Path) -> dict[str, Any]:
         return {}
     try:
         with safe_open(file, framework="pt") as content:
-            return json.loads((content.metadata() or {}).get(OWN_KEY, "{}"))
+            entry = json.loads((content.metadata() or {}).get(OWN_KEY, "{}"))
     except Exception:  # a damaged file is told of when its weights are read
         return {}
+    return entry if isinstance(entry, dict) else {}
 
 
 def _beside(checkpoint: str | Path, folder: Path, name: str) -> Path:

@@ -21,11 +21,31 @@ def text_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([render(header), rule, *map(render, lines[:-1]), rule, render(lines[-1])])
 
 
-def results_table(rows: Sequence[Row]) -> str:
-    """The table of one run, shares in percent, columns that no row has left out."""
+def results_table(rows: Sequence[Row], *, scored_over: Mapping[str, Any] | None = None) -> str:
+    """The table of one run, shares in percent, columns that no row has left out.
+
+    Args:
+        rows: without the mean.
+        scored_over: see :func:`scored_line`, which stands above the table.
+    """
     rows = [*rows, mean_row(rows)]
     columns = [column for column in COLUMNS if any(not is_missing(row.get(column)) for row in rows)]
-    return text_table(columns, [[_cell(column, row.get(column)) for column in columns] for row in rows])
+    table = text_table(columns, [[_cell(column, row.get(column)) for column in columns] for row in rows])
+    line = scored_line(scored_over)
+    return f"{line}\n{table}" if line else table
+
+
+def scored_line(scored_over: Mapping[str, Any] | None) -> str:
+    """Among which classes predictions were made: a line, empty where these are all.
+
+    Args:
+        scored_over: as in run.json and summary.json; ``None`` = all.
+    """
+    if not scored_over or scored_over["over"] == "all":
+        return ""
+    counts = scored_over["present"].values()
+    count = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+    return f"scored over the classes present in the task: {count} of {scored_over['classes']}"
 
 
 def comparison_table(runs: Mapping[str, Sequence[Row]]) -> str:

@@ -79,7 +79,7 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
     ema, monitor = parts.norm_ema, parts.monitor
     engine = create_adaptation_engine(monitor.around(parts.method) if monitor else parts.method)
     metrics = task_metrics(
-        num_classes=parts.classifier.num_classes,
+        num_classes=parts.num_scored,
         ema=ema is not None and ema.evaluate,
         source=monitor is not None,
         device=idist.device(),
@@ -102,6 +102,8 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
         ema.attach(engine)
     if monitor is not None:
         monitor.attach(engine, source_state)
+    if parts.score_over is not None:
+        parts.score_over.attach(engine)
     attach_metrics(engine, metrics)
     results.attach(engine)
     guard.attach(engine)
@@ -110,7 +112,8 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
     if is_first:
         Progress(total=len(stream), every_seconds=options.log_every_seconds).attach(engine)
         if options.export_classifier:
-            ClassifierExport(folder / files.EXPORTS, parts.method.predictor).attach(engine)
+            exports = ClassifierExport(folder / files.EXPORTS, parts.method.predictor, class_names=options.class_names)
+            exports.attach(engine)
     done = checkpoint["engine"]["iteration"] if checkpoint else 0
     tracking = attach_tracking(engine, folder=folder, results=results, resumed=resumed, done=done, **parts.tracking)
     RunCheckpoint(

@@ -12,8 +12,10 @@ import ignite.distributed as idist
 
 from dusa_ignite.config import Config, own_parts
 from dusa_ignite.data import Task, TaskStream
+from dusa_ignite.data.present import present_classes
 from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.distributed.rank_zero import on_rank_zero
+from dusa_ignite.handlers import ScoreOver
 from dusa_ignite.handlers.tracking import check_tracking
 from dusa_ignite.models.metadata import metadata_of
 from dusa_ignite.runs.assemble_models import (
@@ -24,6 +26,7 @@ from dusa_ignite.runs.assemble_models import (
     monitor_of,
     norm_ema_of,
     optimizer_of,
+    restrict_models,
 )
 from dusa_ignite.runs.class_check import FoundData, check_classes
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
@@ -46,6 +49,7 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
     set_up(config)
 
     data = data_of(config)
+    score_over = score_over_of(config, data.tasks)
     stream = build_stream(config, data.tasks)
     classifier = classifier_of(config)
     guide = guide_of(config)
@@ -59,7 +63,10 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
             own_parts=own_parts(config),
         )
     )
-    description |= {"view": classifier.source_view.describe(), **data.describe()}
+    scored_over = score_over.describe() if score_over else {"over": "all", "classes": classifier.num_classes}
+    description |= {"view": classifier.source_view.describe(), "scored_over": scored_over, **data.describe()}
+    if score_over and score_over.narrow:
+        restrict_models(config, score_over.present, classifier, guide)
     sharded = config.distributed.strategy == "fsdp"
     monitor = monitor_of(config, classifier)
     parallelize(classifier, guide, stream, sharded=sharded)
@@ -82,17 +89,20 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
         method=method,
         monitor=monitor,
         norm_ema=norm_ema,
+        score_over=score_over,
         stateful=stateful,
         full_state=full_state(stateful, sharded=sharded),
         resets=SETTINGS[config.setting].resets if learns(config) else "never",
         tracking={**tracking, "parameters": config.model_dump(mode="json")},
         description=description,
         notes=[*data.notes(), str(classifier.source_view)],
-        summary=config.model_dump(include={"name", "setting", "seed"}) | {"method": config.method.name},
+        summary=config.model_dump(include={"name", "setting", "seed"})
+        | {"method": config.method.name, "scored_over": scored_over},
         options=HandlerOptions(
             log_every_seconds=config.run.log_every_seconds,
             max_skipped_in_a_row=config.run.max_skipped_in_a_row,
             export_classifier=config.export == "classifier",
+            class_names=data.class_names,
             every_minutes=config.checkpoint.every_minutes,
             every_updates=config.checkpoint.every_updates,
             keep=config.checkpoint.keep,
@@ -132,6 +142,18 @@ def data_of(config: Config) -> FoundData:
         source=metadata.names_source,
     )
     return found._replace(tasks=SETTINGS[config.setting].arrange(found.tasks))
+
+
+def score_over_of(config: Config, tasks: list[Task]) -> ScoreOver | None:
+    """Masks the classes that a task does not hold; ``None`` where all of them count.
+
+    Raises:
+        DataError: a task has no labels to tell them by.
+    """
+    if config.data.score_over == "all":
+        return None
+    present = {task.name: present_classes(task, num_classes=config.classifier.num_classes) for task in tasks}
+    return ScoreOver(present, narrow=config.method.restrict_to == "present")
 
 
 def build_stream(config: Config, tasks: list[Task]) -> TaskStream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 
 import ignite.distributed as idist
@@ -9,6 +10,7 @@ import torch
 
 from dusa_ignite.config import Config
 from dusa_ignite.data.settings import SETTINGS
+from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import HarmMonitor, NormEMA
 from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
@@ -73,6 +75,37 @@ def guide_of(config: Config) -> Guide | None:
         autocast_dtype=autocast_dtype(config.run.precision),
     )
     return guide.eval().to(idist.device(), model_dtype(config.run.precision))
+
+
+def restrict_models(
+    config: Config, present: Mapping[str, torch.Tensor], classifier: Classifier, guide: Guide | None
+) -> None:
+    """``method.restrict_to: present``: from now on classifier and guide know the present classes alone.
+
+    A method then adapts a classifier of so many classes, whatever it does with logits and with their number.
+
+    Args:
+        config: its method's options must fit so many classes.
+        present: by task, (C,) bool.
+
+    Raises:
+        ConfigError: tasks hold different classes, fewer than two, or fewer than the method asks about.
+    """
+    (first, mask), *others = present.items()
+    for task, other in others:
+        if not torch.equal(mask, other):
+            raise ConfigError(
+                f"method.restrict_to: present needs tasks that hold the same classes, but {first} and {task} differ; "
+                "run them one by one, or set method.restrict_to=all"
+            )
+    columns = mask.nonzero().squeeze(1)
+    if len(columns) < 2:
+        raise ConfigError(f"method.restrict_to: present needs at least two classes, but {first} holds one")
+    for problem in config.method.problems(num_classes=len(columns)):
+        raise ConfigError(f"{problem.keys[0]}: {problem.text} (the classes present, as method.restrict_to says)")
+    classifier.restrict_to(columns)
+    if guide is not None:
+        guide.restrict_to(columns)
 
 
 def optimizer_of(config: Config, classifier: Classifier, guide: Guide | None) -> torch.optim.Optimizer | None:

@@ -19,11 +19,18 @@ class FoundData(NamedTuple):
         tasks: all with the same classes.
         verified_by: what says that their order is the classifier's; empty where nothing does.
         left_out: paths of files that are no images by their names.
+        named: whether somebody names the classes; else their names are their numbers.
     """
 
     tasks: list[Task]
     verified_by: str
     left_out: list[str]
+    named: bool = True
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of their labels; empty where nobody names them."""
+        return self.tasks[0].classes if self.named else ()
 
     def describe(self) -> dict[str, Any]:
         """For run.json."""
@@ -75,7 +82,7 @@ def check_classes(
     if not names:
         names = tuple(known) or tuple(map(str, range(num_classes)))
         by = source if known else "the classifier's outputs, as no image has a label"
-        return FoundData([replace(task, classes=names) for task in tasks], by, left_out)
+        return FoundData([replace(task, classes=names) for task in tasks], by, left_out, named=bool(known))
     if len(names) != num_classes:
         raise ConfigError(f"classifier.num_classes: {num_classes}, but {_what_there_is(names, data, from_folders)}")
     different = differences(names, known) if known else []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dusa_ignite.data import TaskStream
-from dusa_ignite.handlers import HarmMonitor, NormEMA
+from dusa_ignite.handlers import HarmMonitor, NormEMA, ScoreOver
 from dusa_ignite.methods import Method
 from dusa_ignite.models import Classifier
 
@@ -18,6 +18,7 @@ class HandlerOptions:
     log_every_seconds: float
     max_skipped_in_a_row: int
     export_classifier: bool
+    class_names: tuple[str, ...]
     every_minutes: float | None
     every_updates: int | None
     keep: int
@@ -34,6 +35,7 @@ class Parts:
         method: the update, the engine's process function.
         monitor: looks out for harm, unless it is off.
         norm_ema: the averaged norms, where asked for.
+        score_over: masks the classes that a task does not hold, where asked for.
         stateful: everything that a method changes, by name: what resets restore.
         full_state: the same as checkpoints hold it, whatever is sharded gathered.
         resets: before what the stateful things are restored: ``task``, ``batch`` or ``never``.
@@ -49,6 +51,7 @@ class Parts:
     method: Method
     monitor: HarmMonitor | None
     norm_ema: NormEMA | None
+    score_over: ScoreOver | None
     stateful: dict[str, Any]
     full_state: dict[str, Any]
     resets: str
@@ -57,3 +60,8 @@ class Parts:
     notes: list[str]
     summary: dict[str, Any]
     options: HandlerOptions
+
+    @property
+    def num_scored(self) -> int:
+        """The most classes that predictions of a task are made among."""
+        return self.score_over.largest if self.score_over else self.classifier.num_classes

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.files import ROOT
+from support.written_runs import write_run
 
 TABLE = """\
 top-1 (%)  source   dusa
@@ -17,6 +18,7 @@ fog/5       50.00  75.00
 ---------  ------  -----
 mean        50.00  75.00
 """
+UNKNOWN = "warning: no predictions.csv of source, dusa: whether images are the same is unknown\n"
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def test_table_and_picture(
     report: Callable[..., int], runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report(*runs, "--plot", tmp_path / "x.png") == 0
-    assert capsys.readouterr().out == f"{TABLE}\nplot: {tmp_path / 'x.png'}\n"
+    assert capsys.readouterr().out == f"{TABLE}\n{UNKNOWN}\nplot: {tmp_path / 'x.png'}\n"
     with Image.open(tmp_path / "x.png") as picture:
         assert picture.format == "PNG"
 
@@ -89,3 +91,80 @@ def test_nothing_to_draw(
     (runs[0] / "results.csv").write_text("task,images,top1\nfog/5,4,\nmean,4,\n")
     assert report(runs[0], "--plot", tmp_path / "x.png") == 2
     assert capsys.readouterr().err == "error: --plot: no run has an accuracy to draw; leave it out\n"
+
+
+ALIKE = """\
+top-1 (%)  source    dusa
+---------  ------  ------
+fog/5       50.00  100.00
+snow/5      50.00   50.00
+---------  ------  ------
+mean        50.00   75.00
+
+minus source                     dusa
+------------  -----------------------
+fog/5         +50.00 [+0.00, +100.00]
+snow/5          +0.00 [+0.00, +0.00]
+------------  -----------------------
+mean           +25.00 [+0.00, +50.00]
+"""
+
+
+def output(report: Callable[..., int], capsys: pytest.CaptureFixture[str], *folders: Path) -> str:
+    assert report(*folders) == 0
+    return capsys.readouterr().out
+
+
+def test_paired_differences_of_runs_on_the_same_images(
+    report: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_run(tmp_path / "source", {"fog/5": "+-+-", "snow/5": "+-+-"}, order=[3, 1, 0, 2])
+    dusa = write_run(tmp_path / "dusa", {"fog/5": "++++", "snow/5": "+-+-"}, method="dusa")
+    printed = output(report, capsys, source, dusa)
+    assert printed.split()[: len(ALIKE.split())] == ALIKE.split()
+    assert "paired by image; 95% bootstrap intervals from 2000 resamples of the images." in printed
+    assert "warning" not in printed
+
+
+@pytest.mark.parametrize(
+    ("tasks", "made_of", "warning"),
+    [
+        ({"fog/5": "++"}, {}, "source and dusa saw different images (fog/5: 4 and 2 of them); do not compare them"),
+        (
+            {"fog/5": "++++"},
+            {"data_fingerprints": {"fog/5": "b"}},
+            "source and dusa were run on different image files or labels (fog/5); do not compare them",
+        ),
+        (
+            {"fog/5": "++++"},
+            {"scored_over": {"over": "present", "classes": 10, "present": {"fog/5": 4}}},
+            "source and dusa were scored over different classes (all against present); do not compare them",
+        ),
+        (
+            {"fog/5": "++++"},
+            {"classes": {"names": ["b", "a"]}},
+            "source and dusa have other classes, or another order of them; do not compare them",
+        ),
+        (
+            {"fog/5": "++++", "snow/5": "++++"},
+            {},
+            "source and dusa have different tasks: their means are not over the same",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_said_plainly_and_not_paired(
+    report: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tasks: dict[str, str],
+    made_of: dict[str, object],
+    warning: str,
+) -> None:
+    known = {"data_fingerprints": {"fog/5": "a"}, "classes": {"names": ["a", "b"]}}
+    source = write_run(tmp_path / "source", {"fog/5": "+-+-"}, **known)
+    dusa = write_run(tmp_path / "dusa", tasks, method="dusa", **known | made_of)
+    printed = output(report, capsys, source, dusa)
+    assert f"warning: {warning}\n" in printed
+    assert "minus source" not in printed
+    if "scored_over" in made_of:
+        assert "dusa: scored over the classes present in the task: 4 of 10\n" in printed

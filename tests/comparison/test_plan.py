@@ -126,3 +126,10 @@ def test_methods_of_the_users_own_are_rows_like_others(tmp_path: Path) -> None:
     plan = make_plan(DIGITS, methods=f"{reference},mine={reference}", seeds="0", overrides=overrides)
     assert [run.label for run in plan.runs] == ["source", "MyMethod", "mine"]
     assert plan.runs[1].config.method.name == plan.runs[2].config.method.name == reference
+
+
+def test_all_methods_are_scored_over_the_same_classes(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^data\.score_over: must be the same for all methods; give it without --set"
+    ):
+        plan(output=tmp_path, own_overrides=["dusa:data.score_over=present"])

@@ -213,3 +213,36 @@ def test_other_tasks_cannot_be_compared(tmp_path: Path) -> None:
     other = read_run(write_run(tmp_path / "two", {"snow/5": "+-"}, method="dusa"), label="dusa")
     with pytest.raises(DataError, match="has other tasks"):
         summarise([one, other], reference="dusa")
+
+
+PRESENT = {"scored_over": {"over": "present", "classes": 10, "present": {"fog/5": 2}}}
+
+
+def test_of_scores_over_the_present_classes_chance_is_theirs_and_the_table_says_so(tmp_path: Path) -> None:
+    found = []
+    for label in ("source", "dusa"):
+        write_run(tmp_path / label, {"fog/5": "+---"}, method=label, **PRESENT)
+        found.append(read_run(tmp_path / label, label=label))
+    assert [summary.below_chance for summary in summarise(found, reference="dusa")] == [{"fog/5": 1}] * 2  # 1/4 < 1/2
+    assert "Scored over the classes present in the task: 2 of 10." in describe(found, reference="dusa")
+
+
+@pytest.mark.parametrize(
+    ("made_of", "reason"),
+    [
+        (PRESENT, "were scored over different classes (all against present)"),
+        ({"data_fingerprints": {"fog/5": "other"}}, "were run on different image files or labels (fog/5)"),
+    ],
+)
+def test_runs_that_differ_in_what_is_measured_are_refused(
+    tmp_path: Path, made_of: dict[str, object], reason: str
+) -> None:
+    write_run(tmp_path / "source", {"fog/5": "+---"}, data_fingerprints={"fog/5": "one"})
+    write_run(tmp_path / "dusa", {"fog/5": "+---"}, method="dusa", **{"data_fingerprints": {"fog/5": "one"}} | made_of)
+    found = [read_run(tmp_path / label, label=label) for label in ("source", "dusa")]
+    with pytest.raises(DataError) as caught:
+        summarise(found, reference="dusa")
+    assert str(caught.value) == (
+        f"{tmp_path / 'source'} and {tmp_path / 'dusa'} {reason}; they cannot be compared: run them again with "
+        "--overwrite"
+    )

@@ -169,7 +169,7 @@ def test_incomplete_sizes(minimal: Path) -> None:
 
 def test_source_ignores_the_guide(minimal: Path) -> None:
     config = load_config(minimal, ["method.name=source", "classifier.num_classes=3", "transformer.image_size=13"])
-    assert config.model_dump()["method"] == {"name": "source"}
+    assert config.model_dump()["method"] == {"name": "source", "restrict_to": "all"}
     assert load_config(minimal, ["transformer=null", "method.name=source"]).path is None
 
 

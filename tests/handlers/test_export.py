@@ -15,6 +15,11 @@ from support.toys import toy_classifier
 
 from dusa_ignite.engine import create_adaptation_engine
 from dusa_ignite.handlers import ClassifierExport
+from dusa_ignite.models.build import build_classifier
+from dusa_ignite.models.inspect_text import as_text
+from dusa_ignite.models.inspect_weights import inspect_weights
+from dusa_ignite.models.metadata import metadata_of
+from dusa_ignite.models.view import ViewOptions
 from dusa_ignite.models.weights import strict
 
 
@@ -64,3 +69,41 @@ def test_a_full_disk_is_warned_of(
     assert caplog.text.count("No space left on device") == 1
     assert "adapted weights not written, the run goes on" in caplog.text
     assert list((tmp_path / "export").iterdir()) == []
+
+
+VIEW = ViewOptions(
+    image_size=48,
+    crop_pct=0.8,
+    interpolation="nearest",
+    crop_mode="center",
+    mean=(0.4, 0.5, 0.6),
+    std=(0.1, 0.2, 0.3),
+    antialias=False,
+)
+
+
+def test_an_export_knows_its_view_and_its_classes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    classifier = build_classifier("test_convnext", num_classes=3, view=VIEW)
+    engine = create_adaptation_engine(lambda engine, batch: {})
+    ClassifierExport(tmp_path, classifier, class_names=("cat", "dog", "emu")).attach(engine)
+    engine.run([{"task": "fog", "first": True, "last": True}], max_epochs=1)
+    file = str(tmp_path / "fog.safetensors")
+
+    known = metadata_of(file, name="test_convnext", pretrained=False, num_classes=3)
+    assert known.class_names == ("cat", "dog", "emu")
+    assert known.names_source == "fog.safetensors's metadata"
+    again = build_classifier("test_convnext", num_classes=3, checkpoint=file)
+    assert again.source_view.values() == classifier.source_view.values()
+    assert set(again.source_view.sources.values()) == {"fog.safetensors's metadata"}
+    images = torch.rand(2, 3, 60, 50)
+    assert torch.equal(again(images), classifier(images))
+
+    report = inspect_weights(file)
+    assert (report.kind, report.architecture, report.num_classes) == ("classifier", "test_convnext", 3)
+    assert report.class_names == ["cat", "dog", "emu"]
+    assert report.view == classifier.source_view.values()
+    text = as_text(report)
+    for line in ("cat, dog, emu (fog.safetensors's metadata)", "48 (fog.safetensors's metadata)", "antialias"):
+        assert line in text
+    assert "  name: test_convnext\n" in text

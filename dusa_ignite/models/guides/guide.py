@@ -30,6 +30,8 @@ class Guide(nn.Module):
         autocast_dtype: run VAE and transformer in this half precision; ``None`` = in their own.
     """
 
+    columns: torch.Tensor | None
+
     def __init__(
         self,
         transformer: nn.Module,
@@ -47,6 +49,15 @@ class Guide(nn.Module):
         self.vae = vae
         self.scaling_factor = scaling_factor
         self.autocast_dtype = autocast_dtype
+        self.register_buffer("columns", None, persistent=False)
+
+    def restrict_to(self, columns: torch.Tensor) -> None:
+        """From now on the caller's class k is the transformer's class ``columns[k]``.
+
+        Args:
+            columns: (K,) int64, those of :meth:`dusa_ignite.models.Classifier.restrict_to`.
+        """
+        self.columns = columns.to(next(self.transformer.parameters()).device)
 
     @property
     def is_sharded(self) -> bool:
@@ -81,6 +92,9 @@ class Guide(nn.Module):
         Returns:
             (B, K, C, H, W), in the dtype of ``x_t``.
         """
+        return self._predict(x_t, model_time, classes if self.columns is None else self.columns[classes])
+
+    def _predict(self, x_t: torch.Tensor, model_time: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         batch, candidates = classes.shape
         with self._autocast(x_t.device):
             predicted = self.transformer(
@@ -91,7 +105,7 @@ class Guide(nn.Module):
     def predict_unconditional(self, x_t: torch.Tensor, model_time: torch.Tensor) -> torch.Tensor:
         """One prediction per image (B, C, H, W), without a class; arguments as for :meth:`predict`."""
         no_class = torch.full((len(x_t), 1), int(self.transformer.num_classes), device=x_t.device)  # type: ignore[arg-type]
-        return self.predict(x_t, model_time, no_class).squeeze(1)
+        return self._predict(x_t, model_time, no_class).squeeze(1)
 
     def predict_embedded(self, x_t: torch.Tensor, model_time: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         """One prediction per image (B, C, H, W), for vectors (B, D) in the place of class embeddings."""
@@ -100,9 +114,10 @@ class Guide(nn.Module):
         return predicted.to(x_t.dtype)
 
     def class_embeddings(self) -> torch.Tensor:
-        """The transformer's embeddings of all classes (num_classes, D), without the unconditional one."""
+        """The transformer's embeddings of the classes (num_classes, D), without the unconditional one."""
         table = self.transformer.y_embedder.embedding_table.weight  # type: ignore[union-attr]
-        return (table.full_tensor() if isinstance(table, DTensor) else table)[:-1]  # type: ignore[index]
+        whole: torch.Tensor = table.full_tensor() if isinstance(table, DTensor) else table  # type: ignore[assignment]
+        return whole[:-1] if self.columns is None else whole[self.columns]
 
     def weights_cast_once(self, device: torch.device) -> AbstractContextManager:
         """Within this context a weight that autocast brings to half precision stays cast; it must not change meanwhile.

@@ -14,7 +14,8 @@ import yaml
 from dusa_ignite.models.weights.places import Found
 from dusa_ignite.models.weights.read import safetensors_metadata
 
-VIEW = ("image_size", "crop_pct", "interpolation", "crop_mode", "mean", "std")
+OWN_KEY = "dusa_ignite"  # of our entry in the metadata of a safetensors file
+VIEW = ("image_size", "crop_pct", "interpolation", "crop_mode", "mean", "std", "antialias")
 LARGEST = 2**24  # bytes of a text file that is looked at
 
 
@@ -40,8 +41,9 @@ class Metadata:
 def metadata_of(found: Found, content: Any = None) -> Metadata:
     """Collect what is written, the first source that says something counts.
 
-    ``config.json`` (timm's and Hugging Face's), timm train's ``args.yaml`` beside the file, the texts in a safetensors
-    file, and the arguments in a training checkpoint, in this order.
+    Our own entry in the metadata of a safetensors file, ``config.json`` (timm's and Hugging Face's), timm train's
+    ``args.yaml`` beside the file, the texts in a safetensors file, and the arguments in a training checkpoint, in this
+    order.
 
     Args:
         found: the files.
@@ -50,10 +52,15 @@ def metadata_of(found: Found, content: Any = None) -> Metadata:
     first = found.files[0]
     known = Metadata()
     config = found.config or first.parent / "config.json"
+    texts = {key: _value(text) for key, text in safetensors_metadata(first).items()}
+    own = texts.pop(OWN_KEY, None)
+    if isinstance(own, Mapping):
+        view = own.get("view")
+        _add(known, {**own, **(view if isinstance(view, Mapping) else {})}, f"{first.name}'s metadata")
     for name, given in (
         (config.name, _json(config)),
         ("args.yaml", _yaml(first.parent / "args.yaml")),
-        ("the file's metadata", {key: _value(text) for key, text in safetensors_metadata(first).items()}),
+        ("the file's metadata", texts),
         ("the checkpoint's args", _arguments(content)),
     ):
         if isinstance(given, Mapping):
@@ -88,6 +95,8 @@ def _fits(key: str, value: Any) -> bool:
     """Whether a value is of the kind that the view needs."""
     if key in ("mean", "std"):
         return isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(v, int | float) for v in value)
+    if key == "antialias":
+        return isinstance(value, bool)
     if key in ("interpolation", "crop_mode"):
         return isinstance(value, str) and 0 < len(value) < 40
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

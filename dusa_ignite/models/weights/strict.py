@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -40,18 +41,19 @@ def _first(names: list[str], count: int = 3) -> str:
     return ", ".join(map(shown, names[:count])) + (", ..." if len(names) > count else "")
 
 
-def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
+def save_weights(weights: Mapping[str, torch.Tensor], path: Path, *, texts: dict[str, str] | None = None) -> None:
     """Write a safetensors file at once, with the permissions that the umask gives any new file.
 
     Args:
         weights: names to tensors; no two may share memory.
         path: of the file; what stands there is replaced when the new one is complete.
+        texts: metadata of the file.
     """
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
     part.touch()
     mode = part.stat().st_mode
-    save_file({name: value.contiguous() for name, value in weights.items()}, part)
+    save_file({name: value.contiguous() for name, value in weights.items()}, part, texts)
     part.chmod(mode)  # safetensors writes files that only their owner may read
     os.replace(part, path)
 

@@ -1,0 +1,62 @@
+"""From a run's export to the classifier of another run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.files import CONFIGS
+
+from dusa_ignite.config import load_config
+from dusa_ignite.errors import ConfigError
+from dusa_ignite.models.metadata import read_metadata
+from dusa_ignite.runs.adapt import adapt
+
+VIEW = "classifier.view={image_size: 32, crop_pct: 0.9, interpolation: bilinear, mean: [0.4, 0.4, 0.4]}"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(["cat", "dog", "emu"] * 3):
+        folder = tmp_path / "photos" / "fog" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 36, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def run(root: Path, output: Path, *overrides: str) -> dict[str, Any]:
+    """A run's description."""
+    own = [f"data.root={root}", f"output_dir={output}", "name=run", "data.num_workers=0", "transformer=null"]
+    own += ["classifier={name: test_vit, pretrained: false, num_classes: 3, options: {img_size: 32}}", "norm_ema=null"]
+    adapt(0, load_config(CONFIGS / "image_folder.yaml", [*own, *overrides]))
+    return json.loads((output / "run" / "run.json").read_text())
+
+
+def test_an_export_is_the_next_runs_classifier(photos: Path, tmp_path: Path) -> None:
+    source = ["method={name: source}"]
+    first = run(photos, tmp_path / "a", *source, VIEW, "export=classifier")
+    export = f"classifier.checkpoint={tmp_path / 'a' / 'run' / 'export' / 'fog.safetensors'}"
+    second = run(photos, tmp_path / "b", *source, export)
+    for key, told in first["view"].items():
+        assert second["view"][key] == {"value": told["value"], "from": "fog.safetensors's metadata"}
+    assert first["classes"] == {"names": ["cat", "dog", "emu"], "verified_by": None}
+    assert second["classes"] == {"names": ["cat", "dog", "emu"], "verified_by": "fog.safetensors's metadata"}
+    predictions = [(tmp_path / name / "run" / "predictions.csv").read_text() for name in "ab"]
+    assert predictions[0] == predictions[1]
+    with pytest.raises(ConfigError, match="0 is 'emu' in the data, 'cat' there"):
+        run(photos, tmp_path / "c", *source, export, "data.classes=[emu, dog, cat]")
+
+
+def test_numbers_that_stand_for_unknown_classes_are_not_written_as_names(photos: Path, tmp_path: Path) -> None:
+    flat = photos / "fog" / "cat"
+    (flat / "0.png").rename(tmp_path / "0.png")
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "0.png").rename(tmp_path / "flat" / "0.png")
+    run(tmp_path / "flat", tmp_path / "a", "method={name: source}", "export=classifier")
+    (export,) = (tmp_path / "a" / "run" / "export").iterdir()
+    assert read_metadata(export, key="classifier.checkpoint").class_names == ()
