@@ -17,8 +17,8 @@ class ScoreOver:
     ``source_y_pred``.
 
     Confidence, top-5, calibration error and written predictions are then those among the present classes. The update
-    has been made by now, with all classes. Attach it behind :class:`NormEMA` and :class:`HarmMonitor`, and before everything that reads
-    predictions.
+    has been made by now, with all classes. Attach it behind :class:`NormEMA` and :class:`HarmMonitor`, and before
+    everything that reads predictions.
 
     Args:
         present: by task, (C,) bool: the classes that it holds, see

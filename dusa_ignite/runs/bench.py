@@ -49,6 +49,7 @@ def measure(config: Config, *, updates: int, pixels: int, folder: Path | None) -
     classifier, guide = assemble_models.classifier_of(config), assemble_models.guide_of(config)
     optimizer = assemble_models.optimizer_of(config, classifier, guide)
     method = assemble_models.method_of(config, classifier, guide, optimizer)
+    monitor = assemble_models.monitor_of(config, classifier)
     batch = random_batch(config.data.batch_size, pixels=pixels)
     first = seconds(lambda: method(None, batch))
     times = sorted(seconds(lambda: method(None, batch)) for _ in range(updates))
@@ -61,6 +62,9 @@ def measure(config: Config, *, updates: int, pixels: int, folder: Path | None) -
         median = times[len(times) // 2]
         rows.append(["median update", f"{median:.3f} s, {config.data.batch_size / median:.2f} images/s"])
         rows.append(["slowest update", f"{times[-1]:.3f} s"])
+        if monitor:
+            looked = sorted(seconds(lambda: monitor.source_logits(batch)) for _ in range(updates))[updates // 2]
+            rows.append(["monitor, on top of it", f"{looked:.3f} s, {looked / median:.1%} of an update"])
     rows += [[f"peak memory, {where}", f"{size / 2**30:.2f} GiB"] for where, size in peak_memory_bytes().items()]
     if folder is not None:
         things = {"classifier": classifier, "transformer": guide and guide.transformer, "optimizer": optimizer}
