@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from dusa_ignite.data.task import Task
 from dusa_ignite.utils.section import Section
@@ -35,6 +35,23 @@ class DataSet(Section):
     limit: int | None = Field(default=None, ge=1, description="images per task, >= 1, a random subset; null = all")
     num_workers: int = Field(default=4, ge=0, description="loader processes, >= 0; 0 = load in the main process")
     on_error: Literal["raise", "skip"] = Field(default="raise", description="what an unreadable image does")
+    clean_root: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folder of class folders with clean images, measured before the first update; embedded = the "
+        "digits'; null = none",
+    )
+    clean_images: int = Field(default=256, ge=1, description="of it, drawn evenly over the classes, >= 1; at most all")
+    clean_minimum: float | None = Field(
+        default=None, ge=0, le=1, description="accuracy on them below which a run does not begin, in [0, 1]; null = any"
+    )
+
+    @field_validator("clean_minimum")
+    @classmethod
+    def _has_clean_images(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("clean_root", "failed") is None:
+            raise ValueError(f"{value:g} needs data.clean_root, a folder of class folders with clean images")
+        return value
 
     def tasks(self) -> list[Task]:
         """The tasks in the order they are met, at least one.
