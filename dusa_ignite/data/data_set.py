@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from dusa_ignite.data.task import Task
+from dusa_ignite.errors import UserError
 from dusa_ignite.utils.section import Section
 
 
@@ -67,3 +68,17 @@ class DataSet(Section):
             DataError: files or folders are missing or not what they should be.
         """
         raise NotImplementedError(f"{type(self).__name__} must define tasks")
+
+    def survey(self, problems: list[str]) -> list[Task]:
+        """The tasks as far as they can be found, for ``dusa-ignite check``.
+
+        This one stops at the first thing that is wrong. A data set that can go on past it may define its own.
+
+        Args:
+            problems: what is wrong is added to it, in the words of :meth:`tasks`; nothing is raised.
+        """
+        try:
+            return self.tasks()
+        except UserError as error:
+            problems.append(str(error))
+            return []

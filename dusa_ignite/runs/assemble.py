@@ -13,18 +13,26 @@ import ignite.distributed as idist
 
 from dusa_ignite.config import Config, own_parts
 from dusa_ignite.data import Task, TaskStream
-from dusa_ignite.data.clean import clean_images_of
 from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.distributed.rank_zero import on_rank_zero
 from dusa_ignite.handlers.tracking import check_tracking
+from dusa_ignite.methods.find import find_method
 from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.metadata import metadata_of
-from dusa_ignite.runs.assemble_models import classifier_of, guide_of, learns, method_of, norm_ema_of, optimizer_of
+from dusa_ignite.runs.assemble_models import (
+    classifier_of,
+    clean_result_of,
+    guide_of,
+    learns,
+    method_of,
+    norm_ema_of,
+    optimizer_of,
+    stateful_of,
+)
 from dusa_ignite.runs.class_check import FoundData, check_classes
-from dusa_ignite.runs.clean_check import CleanResult, measure_clean
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
 from dusa_ignite.runs.parallel import full_state, parallelize
-from dusa_ignite.runs.parts import HandlerOptions, Parts
+from dusa_ignite.runs.parts import CheckOptions, HandlerOptions, Parts
 from dusa_ignite.runs.provenance import describe_run
 
 
@@ -46,17 +54,7 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
     stream = build_stream(config, data.tasks)
     classifier = classifier_of(config)
     guide = guide_of(config)
-    description = on_rank_zero(
-        lambda: describe_run(
-            classifier=classifier,
-            guide=guide,
-            tasks=data.tasks,
-            seed=config.seed,
-            compute_dtype=(guide and autocast_dtype(config.run.precision)) or model_dtype(config.run.precision),
-            own_parts=own_parts(config),
-        )
-    )
-    description |= {"view": classifier.source_view.describe(), **data.describe()}
+    description = on_rank_zero(lambda: description_of(config, data, classifier, guide))
     notes = [*data.notes(), str(classifier.source_view)]
     clean = None if updated else clean_result_of(config, data.classes, classifier, guide)
     if clean is not None:
@@ -71,13 +69,7 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
 
     background = config.checkpoint.background
 
-    stateful: dict[str, Any] = {"classifier": classifier, "method": method}
-    if optimizer is not None:
-        stateful["optimizer"] = optimizer
-    if guide is not None:
-        stateful |= {"transformer": guide.transformer, "scaler": method.scaler}
-    if norm_ema is not None:
-        stateful["norm_ema"] = norm_ema
+    stateful = stateful_of(classifier, guide, optimizer, method, norm_ema)
     return Parts(
         stream=stream,
         classifier=classifier,
@@ -102,9 +94,41 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
     )
 
 
+def description_of(config: Config, data: FoundData, classifier: Classifier, guide: Guide | None) -> dict[str, Any]:
+    """What the run is made of, for run.json."""
+    made_of = describe_run(
+        classifier=classifier,
+        guide=guide,
+        tasks=data.tasks,
+        seed=config.seed,
+        compute_dtype=(guide and autocast_dtype(config.run.precision)) or model_dtype(config.run.precision),
+        own_parts=own_parts(config),
+    )
+    return made_of | {"view": classifier.source_view.describe(), **data.describe()}
+
+
 def set_up(config: Config) -> None:
     """Seeds, determinism and threads."""
     set_up_torch(seed=config.seed, deterministic=config.run.deterministic, num_threads=config.run.num_threads)
+
+
+def check_options_of(config: Config) -> CheckOptions:
+    """What ``dusa-ignite check`` wants to know."""
+    given = config.classifier
+    return CheckOptions(
+        survey=config.data.survey,
+        threads=max(config.data.num_workers, 1),
+        skips_unreadable=config.data.on_error == "skip",
+        clean_minimum=config.data.clean_minimum,
+        classifier_weights=given.checkpoint or (f"of timm, {given.name}" if given.pretrained else "random"),
+        guide_weights=None if config.transformer is None else config.transformer.checkpoint,
+        method=config.method.name,
+        setting=config.setting,
+        guided=find_method(config.method.name).guided,
+        keep=config.checkpoint.keep,
+        exports=config.export == "classifier",
+        tracking=config.tracking.model_dump(),
+    )
 
 
 def build_tasks(config: Config) -> list[Task]:
@@ -120,7 +144,15 @@ def data_of(config: Config) -> FoundData:
         ConfigError: the data and the classifier disagree on the classes, their number or their order.
         DataError: a folder is missing or holds no images.
     """
-    found = classes_of(config, config.data.tasks())
+    return arranged(config, classes_of(config, config.data.tasks()))
+
+
+def arranged(config: Config, found: FoundData) -> FoundData:
+    """The tasks as the setting says.
+
+    Raises:
+        ConfigError: the setting needs other tasks.
+    """
     return found._replace(tasks=SETTINGS[config.setting].arrange(found.tasks))
 
 
@@ -142,30 +174,6 @@ def classes_of(config: Config, tasks: Sequence[Task]) -> FoundData:
         from_folders=getattr(config.data, "classes", ()) is None,
         known=metadata.class_names,
         source=metadata.names_source,
-    )
-
-
-def clean_result_of(
-    config: Config, classes: tuple[str, ...], classifier: Classifier, guide: Guide | None
-) -> CleanResult | None:
-    """What classifier and guide make of clean images; ``None`` where there are none. All processes call it.
-
-    Raises:
-        DataError: the clean images cannot be used.
-    """
-    data = config.data
-    if data.clean_root is None:
-        return None
-    return measure_clean(
-        clean_images_of(data.clean_root, classes),
-        number=data.clean_images,
-        classifier=classifier,
-        guide=guide,
-        time=config.time.sampler(),
-        seed=config.seed,
-        batch_size=data.batch_size,
-        micro_batch_size=data.micro_batch_size,
-        skip_unreadable=data.on_error == "skip",
     )
 
 

@@ -14,7 +14,7 @@ from dusa_ignite.commands.main import COMMANDS, main
 HEAVY = ("torch", "numpy", "matplotlib", "pydantic", "timm", "diffusers", "clearml", "ignite")
 DOORS = {
     "main": "adapt",
-    **{name: name for name in ("compare", "tune", "report", "pretrain", "bench")},
+    **{name: name for name in ("check", "compare", "tune", "report", "pretrain", "bench")},
 }
 TIMED_HELP = """
 import sys, time
