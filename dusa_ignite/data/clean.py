@@ -65,7 +65,7 @@ def clean_images_of(
     if root == "embedded":
         if tuple(classes) != CLASSES:
             raise DataError(
-                f"{key}: embedded is for data.name=digits; give a folder <class>/<image> of your own classes"
+                f"{key}: embedded is for data.name=digits; give a folder <class>/<image> of your own classes, or null"
             )
         return CleanDigits()
     tasks = image_folder_tasks(root, classes=tuple(classes), key=key)

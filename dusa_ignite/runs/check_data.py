@@ -45,7 +45,7 @@ def _read_headers(section: Section, subject: Subject) -> None:
     section.facts["files"] = len(paths)
     section.facts["unreadable"] = {"count": len(broken), "first": [file._asdict() for file in broken[:SHOWN]]}
     if not paths:
-        section.lines.append("the images are in no files whose headers could be read")
+        section.lines.append("no headers were read, as the images are not in image files")
     elif not broken:
         section.lines.append(f"the headers and ends of all {counted(len(paths), 'image file')} are whole")
     else:

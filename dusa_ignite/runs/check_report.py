@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,18 @@ from typing import Any
 from dusa_ignite.errors import UserError
 
 SHOWN = 10  # of a long list
+
+
+class _Lines(logging.Handler):
+    """Appends messages to a list."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(logging.INFO)
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append one."""
+        self.lines.append(record.getMessage())
 
 
 @dataclass
@@ -30,11 +43,18 @@ class Section:
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """An error that a user can mend becomes a problem, and what follows the context goes on."""
+        """An error that a user can mend becomes a problem, what the package logs a line, and the check goes on."""
+        logger = logging.getLogger("dusa_ignite")
+        before = logger.handlers, logger.propagate, logger.level
+        logger.handlers, logger.propagate = [_Lines(self.lines)], False
+        logger.setLevel(logging.INFO)
         try:
             yield
         except UserError as error:
             self.problems.append(str(error))
+        finally:
+            logger.handlers, logger.propagate = before[:2]
+            logger.setLevel(before[2])
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert text.endswith("\n\nready\n")
     assert "  1 task of 898 images in all: fog/5\n  a run makes 2 updates\n" in text
-    assert "  weights embedded: 207,778 parameters\n" in text
+    assert "  classifier.checkpoint: embedded: took 101 tensors\n  weights embedded: 207,778 parameters\n" in text
     assert "  runs/digits: a new run\n" in text
     assert list(Path().iterdir()) == []
 
@@ -227,6 +227,7 @@ def test_what_a_run_would_do_with_the_folder(capsys: pytest.CaptureFixture[str],
     before = files_below(folder)
 
     def start(*more: str) -> tuple[int, str]:
+        capsys.readouterr()
         code, report = checked(capsys, [*arguments, *more])
         output = report["sections"]["output"]
         return code, [*output["problems"], *output["lines"]][0]

@@ -86,7 +86,7 @@ def test_unknown_command(name: str, nearest: str, capsys: pytest.CaptureFixture[
     assert main([name, "--config", "x"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert error.startswith(f"error: {name}: no such command, did you mean {nearest}? (adapt | compare | ")
+    assert error.startswith(f"error: {name}: no such command, did you mean {nearest}? (adapt | check | compare | ")
 
 
 def test_arguments_reach_the_command(capsys: pytest.CaptureFixture[str]) -> None:

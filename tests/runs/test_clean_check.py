@@ -179,7 +179,7 @@ def test_a_resumed_run_does_not_look_again(tmp_path: Path, monkeypatch: pytest.M
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("dusa_ignite.runs.assemble.measure_clean", fail)
+    monkeypatch.setattr("dusa_ignite.runs.assemble_models.measure_clean", fail)
     adapt(0, digits(f"output_dir={tmp_path}", "method.name=source", "resume=auto", "data.clean_minimum=1.0"))
     described = json.loads((folder / "run.json").read_text())
     assert described["clean_images"] == first
