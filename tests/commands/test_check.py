@@ -11,10 +11,9 @@ from PIL import Image
 from dusa_ignite.commands.check import main
 from dusa_ignite.config import load_config
 from dusa_ignite.data.digits import CLASSES, task_half
-from dusa_ignite.data.headers import unreadable_files, why_unreadable
 from dusa_ignite.runs import check_output
 from dusa_ignite.runs.adapt import adapt
-from dusa_ignite.runs.check_report import CheckReport, Section, counted
+from dusa_ignite.runs.check_report import Section
 from dusa_ignite.runs.lock import RunLock
 from dusa_ignite.utils.shipped import locate_config
 
@@ -286,39 +285,3 @@ def test_what_libraries_print_is_not_on_standard_output(
     output = capsys.readouterr()
     assert json.loads(output.out)["sections"]["loud"] == {"lines": ["said something"], "problems": []}
     assert "hello" in output.err
-
-
-@pytest.mark.parametrize("kind", ["jpg", "png", "bmp", "gif", "webp", "tiff"])
-def test_cut_files_are_found_in_every_format(tmp_path: Path, kind: str) -> None:
-    file = tmp_path / f"image.{kind}"
-    Image.effect_noise((64, 64), 90).convert("RGB").save(file)
-    assert why_unreadable(str(file)) == ""
-    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
-    assert why_unreadable(str(file)).startswith("cannot read this image (")
-    assert str(file) not in why_unreadable(str(file))
-
-
-def test_odd_but_readable_files_are_no_fault(tmp_path: Path) -> None:
-    """Bytes behind the end, 16 bits, a name of another format."""
-    Image.new("RGB", (8, 8)).save(tmp_path / "padded.jpg")
-    with (tmp_path / "padded.jpg").open("ab") as file:
-        file.write(bytes(50))
-    Image.new("I;16", (8, 8)).save(tmp_path / "deep.png")
-    Image.new("RGB", (8, 8)).save(tmp_path / "other.jpg", format="PNG")
-    Image.new("F", (8, 8)).save(tmp_path / "float.tiff")
-    paths = sorted(str(path) for path in tmp_path.glob("*.*"))
-    (found,) = unreadable_files(paths, threads=3)
-    assert found.path == str(tmp_path / "float.tiff")
-    assert "32 bits per channel" in found.reason
-
-
-def test_the_text_of_a_report() -> None:
-    report = CheckReport([Section("data", ["a", "b\nc"], ["wrong\nhere"]), Section("guide", ["d"], ["e"])])
-    assert report.as_text() == (
-        "data\n  a\n  b\n    c\n  problem: wrong\n    here\n\nguide\n  d\n  problem: e\n\n2 problems"
-    )
-    assert [counted(1, "class"), counted(2, "class"), counted(1200, "image")] == [
-        "1 class",
-        "2 classes",
-        "1,200 images",
-    ]
