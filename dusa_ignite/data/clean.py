@@ -12,7 +12,7 @@ from dusa_ignite.errors import DataError
 from dusa_ignite.utils.seeding import numpy_generator
 
 
-def clean_images(root: str, *, key: str) -> LabelledImages | list[tuple[torch.Tensor, int]]:
+def clean_images(root: str, *, key: str) -> CleanDigits | LabelledImages:
     """Labelled images by position, each uint8 RGB (3, H, W) with its label.
 
     Args:
@@ -24,8 +24,7 @@ def clean_images(root: str, *, key: str) -> LabelledImages | list[tuple[torch.Te
         DataError: the folder is missing or not what it should be, or scikit-learn is missing.
     """
     if root == "embedded":
-        images, labels = clean_half()
-        return list(zip(images, labels.tolist(), strict=True))
+        return CleanDigits()
     return image_folder_tasks(root, key=key)[0].dataset
 
 
