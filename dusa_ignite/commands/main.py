@@ -12,6 +12,7 @@ from dusa_ignite.utils.nearest import nearest
 
 COMMANDS = {
     "adapt": "Adapt a classifier to a stream of tasks.",
+    "check": "Find out whether a run can begin, without writing anything.",
     "compare": "Run methods on the same stream, with the same seeds, and compare them.",
     "tune": "Run every method with every value of an option, and say which value is best.",
     "report": "Print the accuracies of runs side by side.",

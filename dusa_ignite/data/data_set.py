@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from dusa_ignite.data.task import Task
+from dusa_ignite.errors import UserError
 from dusa_ignite.utils.section import Section
 
 
@@ -40,6 +41,23 @@ class DataSet(Section):
         "(ImageNet-R, -A); the update is not touched, see method.restrict_to",
     )
     on_error: Literal["raise", "skip"] = Field(default="raise", description="what an unreadable image does")
+    clean_root: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folder of class folders with clean images, measured before the first update; embedded = the "
+        "digits'; null = none",
+    )
+    clean_images: int = Field(default=256, ge=1, description="of it, drawn evenly over the classes, >= 1; at most all")
+    clean_minimum: float | None = Field(
+        default=None, ge=0, le=1, description="accuracy on them below which a run does not begin, in [0, 1]; null = any"
+    )
+
+    @field_validator("clean_minimum")
+    @classmethod
+    def _has_clean_images(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("clean_root", "failed") is None:
+            raise ValueError(f"{value:g} needs data.clean_root, a folder of class folders with clean images")
+        return value
 
     def tasks(self) -> list[Task]:
         """The tasks in the order they are met, at least one.
@@ -55,3 +73,17 @@ class DataSet(Section):
             DataError: files or folders are missing or not what they should be.
         """
         raise NotImplementedError(f"{type(self).__name__} must define tasks")
+
+    def survey(self, problems: list[str]) -> list[Task]:
+        """The tasks as far as they can be found, for ``dusa-ignite check``.
+
+        This one stops at the first thing that is wrong. A data set that can go on past it may define its own.
+
+        Args:
+            problems: what is wrong is added to it, in the words of :meth:`tasks`; nothing is raised.
+        """
+        try:
+            return self.tasks()
+        except UserError as error:
+            problems.append(str(error))
+            return []

@@ -57,12 +57,27 @@ class ImageFolder(DataSet):
         Raises:
             DataError: the folder or the classes' file cannot be used.
         """
+        return self._tasks(None)
+
+    def survey(self, problems: list[str]) -> list[Task]:
+        """The tasks without the folders that are no class; each of these is a problem."""
+        try:
+            return self._tasks(problems)
+        except DataError as error:
+            problems.append(str(error))
+            return []
+
+    def _tasks(self, problems: list[str] | None) -> list[Task]:
         names = read_class_names(self.classes) if isinstance(self.classes, str) else self.classes
-        return image_folder_tasks(self.root, classes=names)
+        return image_folder_tasks(self.root, classes=names, problems=problems)
 
 
 def image_folder_tasks(
-    root: str | Path, *, classes: tuple[str, ...] | None = None, key: str = "data.root"
+    root: str | Path,
+    *,
+    classes: tuple[str, ...] | None = None,
+    key: str = "data.root",
+    problems: list[str] | None = None,
 ) -> list[Task]:
     """The tasks of a folder, sorted by name; images may differ in size.
 
@@ -83,6 +98,7 @@ def image_folder_tasks(
             integers where all are). A class needs no folder. Names are matched by
             :func:`dusa_ignite.data.class_names.labels_of`.
         key: the option that names the folder, for error messages.
+        problems: a folder that is no class is left out and added here, in the words of the error; ``None`` = it is one.
 
     Returns:
         Tasks with the same classes; none (``()``) where no image has a label and ``classes`` is ``None``.
@@ -99,28 +115,28 @@ def image_folder_tasks(
     below = scan_folders(folder / name for name in top.folders)
     _check_alike(below, key)
     deep = any(child.folders for child in below)
-    if not deep and (classes is None or not below or _are_classes(below, classes)):
+    if not deep and (classes is None or not below or _are_classes(below, classes, problems)):
         names = sorted_names(child.path.name for child in below) if classes is None else classes
-        return [_task(top, below, names, key)]
+        return [_task(top, below, names, key, problems)]
     if deep:
         groups = [(task, scan_folders(task.path / name for name in task.folders)) for task in below]
         found = sorted_names(class_folder.path.name for _, children in groups for class_folder in children)
-        tasks = [_task(task, children, classes or found, key) for task, children in groups]
+        tasks = [_task(task, children, classes or found, key, problems) for task, children in groups]
     else:
         tasks = [_unlabelled_task(task, classes or ()) for task in below]
     _left_out(tasks[0])[:0] = [str(top.path / name) for name in top.others]
     return tasks
 
 
-def _are_classes(folders: Sequence[Listing], classes: tuple[str, ...]) -> bool:
+def _are_classes(folders: Sequence[Listing], classes: tuple[str, ...], problems: list[str] | None) -> bool:
     """Whether sub-folders are classes, else tasks.
 
     Raises:
-        DataError: some are, some are not.
+        DataError: some are, some are not, and problems are not collected.
     """
     known = labels_of([folder.path.name for folder in folders], classes)
     strange = [folder.path for folder in folders if folder.path.name not in known]
-    if known and strange:
+    if known and strange and problems is None:
         raise DataError(
             f"{_not_listed(strange[0], classes)}; {len(known)} of {len(folders)} folders beside it are there. Where "
             "none is, each is a task of unlabelled images"
@@ -133,7 +149,9 @@ def _not_listed(folder: Path, classes: Sequence[str]) -> str:
     return f"{folder}: is not in data.classes (nearest: {near!r}); rename the folder or add it there"
 
 
-def _task(task: Listing, class_folders: list[Listing], classes: tuple[str, ...], key: str) -> Task:
+def _task(
+    task: Listing, class_folders: list[Listing], classes: tuple[str, ...], key: str, problems: list[str] | None
+) -> Task:
     label_of = labels_of([class_folder.path.name for class_folder in class_folders], classes)
     for class_folder in class_folders:
         if class_folder.folders:
@@ -142,7 +160,10 @@ def _task(task: Listing, class_folders: list[Listing], classes: tuple[str, ...],
                 "is it one level too high?"
             )
         if class_folder.path.name not in label_of:
-            raise DataError(_not_listed(class_folder.path, classes))
+            if problems is None:
+                raise DataError(_not_listed(class_folder.path, classes))
+            problems.append(_not_listed(class_folder.path, classes))
+    class_folders = [class_folder for class_folder in class_folders if class_folder.path.name in label_of]
     dataset = labelled_files(task.path, class_folders, label_of=label_of)
     dataset.left_out[:0] = [str(task.path / name) for name in task.others]
     if not len(dataset):

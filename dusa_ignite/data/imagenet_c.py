@@ -66,6 +66,17 @@ class ImageNetC(CorruptedDataSet):
             _check_folders(folder, corruption, severity)
         return [_task(folder, corruption, severity) for corruption, severity in self.pairs]
 
+    def survey(self, problems: list[str]) -> list[Task]:
+        """The tasks that can be found; every other corruption and severity is a problem."""
+        tasks = []
+        for corruption, severity in self.pairs:
+            try:
+                tasks += self.model_copy(update={"corruptions": (corruption,), "severities": (severity,)}).tasks()
+            except DataError as error:
+                if str(error) not in problems:  # the root's are the same for all
+                    problems.append(str(error))
+        return tasks
+
 
 @cache
 def _labels() -> dict[str, int]:

@@ -25,6 +25,7 @@ from dusa_ignite.handlers import (
     attach_metrics,
     task_metrics,
 )
+from dusa_ignite.handlers.atomic_saver import saved
 from dusa_ignite.handlers.tracking import attach_tracking
 from dusa_ignite.results import files
 from dusa_ignite.runs import claim
@@ -55,7 +56,8 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
         if start == "finished":
             return
         resumed = start == "unfinished"
-        parts = assemble(config, resumed=resumed)
+        updated = resumed and on_rank_zero(lambda: bool(saved(folder / files.CHECKPOINTS)))
+        parts = assemble(config, resumed=resumed, updated=updated)
         checkpoint = claim.load_checkpoint(folder, parts.description) if resumed else None
         on_rank_zero(lambda: claim.start_folder(folder, config, parts.description, new=checkpoint is None))
         run(parts, folder, checkpoint=checkpoint, resumed=resumed)

@@ -6,6 +6,7 @@ It goes the data's way: tasks and their stream, the models that see the images, 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import ignite.distributed as idist
@@ -17,9 +18,12 @@ from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.distributed.rank_zero import on_rank_zero
 from dusa_ignite.handlers import ScoreOver
 from dusa_ignite.handlers.tracking import check_tracking
+from dusa_ignite.methods.find import find_method
+from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.metadata import metadata_of
 from dusa_ignite.runs.assemble_models import (
     classifier_of,
+    clean_result_of,
     guide_of,
     learns,
     method_of,
@@ -27,20 +31,22 @@ from dusa_ignite.runs.assemble_models import (
     norm_ema_of,
     optimizer_of,
     restrict_models,
+    stateful_of,
 )
 from dusa_ignite.runs.class_check import FoundData, check_classes
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
 from dusa_ignite.runs.parallel import full_state, parallelize
-from dusa_ignite.runs.parts import HandlerOptions, Parts
+from dusa_ignite.runs.parts import CheckOptions, HandlerOptions, Parts
 from dusa_ignite.runs.provenance import describe_run
 
 
-def assemble(config: Config, *, resumed: bool = False) -> Parts:
+def assemble(config: Config, *, resumed: bool = False, updated: bool = False) -> Parts:
     """All parts of a run.
 
     Args:
         config: the whole.
         resumed: whether the run is resumed; then it goes on without a tracking server that is missing.
+        updated: whether it goes on behind its first update; then clean images are not looked at again.
 
     Raises:
         UserError: something in the config, the data or the weights cannot be used.
@@ -53,18 +59,15 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
     stream = build_stream(config, data.tasks)
     classifier = classifier_of(config)
     guide = guide_of(config)
-    description = on_rank_zero(
-        lambda: describe_run(
-            classifier=classifier,
-            guide=guide,
-            tasks=data.tasks,
-            seed=config.seed,
-            compute_dtype=(guide and autocast_dtype(config.run.precision)) or model_dtype(config.run.precision),
-            own_parts=own_parts(config),
-        )
-    )
+    description = on_rank_zero(lambda: description_of(config, data, classifier, guide))
     scored_over = score_over.describe() if score_over else {"over": "all", "classes": classifier.num_classes}
-    description |= {"view": classifier.source_view.describe(), "scored_over": scored_over, **data.describe()}
+    description["scored_over"] = scored_over
+    notes = [*data.notes(), str(classifier.source_view)]
+    clean = None if updated else clean_result_of(config, data.classes, classifier, guide)
+    if clean is not None:
+        clean.check(config.data.clean_minimum)
+        description["clean_images"] = clean.describe()
+        notes.append(str(clean))
     if score_over and score_over.narrow:
         restrict_models(config, score_over.present, classifier, guide)
     sharded = config.distributed.strategy == "fsdp"
@@ -76,13 +79,7 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
 
     background = config.checkpoint.background
 
-    stateful: dict[str, Any] = {"classifier": classifier, "method": method}
-    if optimizer is not None:
-        stateful["optimizer"] = optimizer
-    if guide is not None:
-        stateful |= {"transformer": guide.transformer, "scaler": method.scaler}
-    if norm_ema is not None:
-        stateful["norm_ema"] = norm_ema
+    stateful = stateful_of(classifier, guide, optimizer, method, norm_ema)
     return Parts(
         stream=stream,
         classifier=classifier,
@@ -95,7 +92,7 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
         resets=SETTINGS[config.setting].resets if learns(config) else "never",
         tracking={**tracking, "parameters": config.model_dump(mode="json")},
         description=description,
-        notes=[*data.notes(), str(classifier.source_view)],
+        notes=notes,
         summary=config.model_dump(include={"name", "setting", "seed"})
         | {"method": config.method.name, "scored_over": scored_over},
         options=HandlerOptions(
@@ -111,9 +108,41 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
     )
 
 
+def description_of(config: Config, data: FoundData, classifier: Classifier, guide: Guide | None) -> dict[str, Any]:
+    """What the run is made of, for run.json."""
+    made_of = describe_run(
+        classifier=classifier,
+        guide=guide,
+        tasks=data.tasks,
+        seed=config.seed,
+        compute_dtype=(guide and autocast_dtype(config.run.precision)) or model_dtype(config.run.precision),
+        own_parts=own_parts(config),
+    )
+    return made_of | {"view": classifier.source_view.describe(), **data.describe()}
+
+
 def set_up(config: Config) -> None:
     """Seeds, determinism and threads."""
     set_up_torch(seed=config.seed, deterministic=config.run.deterministic, num_threads=config.run.num_threads)
+
+
+def check_options_of(config: Config) -> CheckOptions:
+    """What ``dusa-ignite check`` wants to know."""
+    given = config.classifier
+    return CheckOptions(
+        survey=config.data.survey,
+        threads=max(config.data.num_workers, 1),
+        skips_unreadable=config.data.on_error == "skip",
+        clean_minimum=config.data.clean_minimum,
+        classifier_weights=given.checkpoint or (f"of timm, {given.name}" if given.pretrained else "random"),
+        guide_weights=None if config.transformer is None else config.transformer.checkpoint,
+        method=config.method.name,
+        setting=config.setting,
+        guided=find_method(config.method.name).guided,
+        keep=config.checkpoint.keep,
+        exports=config.export == "classifier",
+        tracking=config.tracking.model_dump(),
+    )
 
 
 def build_tasks(config: Config) -> list[Task]:
@@ -129,19 +158,37 @@ def data_of(config: Config) -> FoundData:
         ConfigError: the data and the classifier disagree on the classes, their number or their order.
         DataError: a folder is missing or holds no images.
     """
+    return arranged(config, classes_of(config, config.data.tasks()))
+
+
+def arranged(config: Config, found: FoundData) -> FoundData:
+    """The tasks as the setting says.
+
+    Raises:
+        ConfigError: the setting needs other tasks.
+    """
+    return found._replace(tasks=SETTINGS[config.setting].arrange(found.tasks))
+
+
+def classes_of(config: Config, tasks: Sequence[Task]) -> FoundData:
+    """The tasks of a data set, and what is known of their classes.
+
+    Raises:
+        CheckpointError: a file beside the classifier's weights cannot be read.
+        ConfigError: the data and the classifier disagree on the classes, their number or their order.
+    """
     given = config.classifier
     metadata = metadata_of(
         given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes
     )
-    found = check_classes(
-        config.data.tasks(),
+    return check_classes(
+        tasks,
         num_classes=given.num_classes,
         data=config.data.name,
         from_folders=getattr(config.data, "classes", ()) is None,
         known=metadata.class_names,
         source=metadata.names_source,
     )
-    return found._replace(tasks=SETTINGS[config.setting].arrange(found.tasks))
 
 
 def score_over_of(config: Config, tasks: list[Task]) -> ScoreOver | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from typing import Any
 
 import ignite.distributed as idist
 import torch
 
 from dusa_ignite.config import Config
+from dusa_ignite.data.clean import clean_images_of
 from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import HarmMonitor, NormEMA
@@ -18,6 +20,7 @@ from dusa_ignite.models import Classifier, Guide, build_classifier, load_transfo
 from dusa_ignite.models.early_norms import early_norm_parameters
 from dusa_ignite.models.guides import find_family
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
+from dusa_ignite.runs.clean_check import CleanResult, measure_clean
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype
 
 
@@ -157,4 +160,46 @@ def monitor_of(config: Config, classifier: Classifier) -> HarmMonitor | None:
         options=config.monitor,
         micro_batch_size=config.data.micro_batch_size,
         keeps_learning=SETTINGS[config.setting].resets == "never",
+    )
+
+
+def stateful_of(
+    classifier: Classifier,
+    guide: Guide | None,
+    optimizer: torch.optim.Optimizer | None,
+    method: Method,
+    norm_ema: NormEMA | None,
+) -> dict[str, Any]:
+    """Everything that an update changes, by name."""
+    stateful: dict[str, Any] = {"classifier": classifier, "method": method}
+    if optimizer is not None:
+        stateful["optimizer"] = optimizer
+    if guide is not None:
+        stateful |= {"transformer": guide.transformer, "scaler": method.scaler}
+    if norm_ema is not None:
+        stateful["norm_ema"] = norm_ema
+    return stateful
+
+
+def clean_result_of(
+    config: Config, classes: tuple[str, ...], classifier: Classifier, guide: Guide | None
+) -> CleanResult | None:
+    """What classifier and guide make of clean images; ``None`` where there are none. All processes call it.
+
+    Raises:
+        DataError: the clean images cannot be used.
+    """
+    data = config.data
+    if data.clean_root is None:
+        return None
+    return measure_clean(
+        clean_images_of(data.clean_root, classes),
+        number=data.clean_images,
+        classifier=classifier,
+        guide=guide,
+        time=config.time.sampler(),
+        seed=config.seed,
+        batch_size=data.batch_size,
+        micro_batch_size=data.micro_batch_size,
+        skip_unreadable=data.on_error == "skip",
     )

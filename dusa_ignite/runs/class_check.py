@@ -32,17 +32,23 @@ class FoundData(NamedTuple):
         """In the order of their labels; empty where nobody names them."""
         return self.tasks[0].classes if self.named else ()
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of the labels."""
+        return self.tasks[0].classes
+
     def describe(self) -> dict[str, Any]:
         """For run.json."""
-        classes = {"names": list(self.tasks[0].classes), "verified_by": self.verified_by or None}
+        classes = {"names": list(self.classes), "verified_by": self.verified_by or None}
         return {"classes": classes, "left_out": len(self.left_out)}
 
     def notes(self) -> list[str]:
         """Lines for the log."""
-        return [*([left_out_line(self.left_out)] if self.left_out else []), self._classes()]
+        return [*([left_out_line(self.left_out)] if self.left_out else []), self.verdict()]
 
-    def _classes(self) -> str:
-        shown = [f"{label} = {name}" for label, name in enumerate(self.tasks[0].classes)]
+    def verdict(self) -> str:
+        """How many classes there are, in which order, and what says so."""
+        shown = [f"{label} = {name}" for label, name in enumerate(self.classes)]
         order = ", ".join(shown if len(shown) <= 4 else [*shown[:3], "...", shown[-1]])
         if self.verified_by:
             return f"classes: {len(shown)} ({order}), in the order of {self.verified_by}"

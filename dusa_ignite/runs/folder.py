@@ -28,6 +28,9 @@ FREE_TO_CHANGE = (
     "data.micro_batch_size",
     "data.num_workers",
     "data.on_error",  # a run that an unreadable image stopped goes on without it
+    "data.clean_root",  # clean images are looked at before the first update, and change nothing
+    "data.clean_images",
+    "data.clean_minimum",
     "tracking",
 )
 

@@ -83,6 +83,23 @@ class RunLock:
         return True
 
 
+def in_use(folder: Path) -> bool:
+    """Whether another process writes to a run's folder at this moment. Nothing in it is changed."""
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # no process has left one, or none can
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # this disk has no locks
+    finally:
+        os.close(descriptor)
+    return False
+
+
 _held: set[int] = set()  # descriptors
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dusa_ignite.data import TaskStream
+from dusa_ignite.data import Task, TaskStream
 from dusa_ignite.handlers import HarmMonitor, NormEMA, ScoreOver
 from dusa_ignite.methods import Method
 from dusa_ignite.models import Classifier
@@ -23,6 +24,24 @@ class HandlerOptions:
     every_updates: int | None
     keep: int
     background: bool
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What a check wants to know; see the sections ``data``, ``classifier``, ``method``, ``checkpoint``, ..."""
+
+    survey: Callable[[list[str]], list[Task]]
+    threads: int
+    skips_unreadable: bool
+    clean_minimum: float | None
+    classifier_weights: str
+    guide_weights: str | None
+    method: str
+    setting: str
+    guided: bool
+    keep: int
+    exports: bool
+    tracking: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dusa_ignite.commands.main import COMMANDS, main
 HEAVY = ("torch", "numpy", "matplotlib", "pydantic", "timm", "diffusers", "clearml", "ignite")
 DOORS = {
     "main": "adapt",
-    **{name: name for name in ("compare", "tune", "report", "pretrain", "bench")},
+    **{name: name for name in ("check", "compare", "tune", "report", "pretrain", "bench")},
 }
 TIMED_HELP = """
 import sys, time
@@ -86,7 +86,7 @@ def test_unknown_command(name: str, nearest: str, capsys: pytest.CaptureFixture[
     assert main([name, "--config", "x"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert error.startswith(f"error: {name}: no such command, did you mean {nearest}? (adapt | compare | ")
+    assert error.startswith(f"error: {name}: no such command, did you mean {nearest}? (adapt | check | compare | ")
 
 
 def test_arguments_reach_the_command(capsys: pytest.CaptureFixture[str]) -> None:
