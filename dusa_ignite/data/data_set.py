@@ -26,14 +26,16 @@ class DataSet(Section):
     """
 
     name: str = Field(description="the data set")
-    batch_size: int = Field(default=64, ge=1, description="images per update, over all processes, >= 1")
+    batch_size: int = Field(default=64, ge=1, le=65536, description="images per update, over all processes, >= 1")
     micro_batch_size: int = Field(
-        default=8, ge=1, description="images in the graph at once, >= 1; no effect on results"
+        default=8, ge=1, le=65536, description="images in the graph at once, >= 1; no effect on results"
     )
     shuffle: bool = Field(default=True, description="whether a task's images come in random order")
     correlation: float = Field(default=0.1, gt=0, description="of labels in setting=correlated, > 0; small = bursts")
     limit: int | None = Field(default=None, ge=1, description="images per task, >= 1, a random subset; null = all")
-    num_workers: int = Field(default=4, ge=0, description="loader processes, >= 0; 0 = load in the main process")
+    num_workers: int = Field(
+        default=4, ge=0, le=512, description="loader processes, >= 0; 0 = load in the main process"
+    )
     on_error: Literal["raise", "skip"] = Field(default="raise", description="what an unreadable image does")
 
     def tasks(self) -> list[Task]:
