@@ -16,6 +16,7 @@ from dusa_ignite.comparison.tables import console_table, markdown_table
 from dusa_ignite.config import method_names
 from dusa_ignite.errors import ConfigError, DataError
 from dusa_ignite.runs.folder import is_finished
+from dusa_ignite.utils.durable import write_text
 
 MARKDOWN = "tuning.md"
 
@@ -110,7 +111,7 @@ def write_tuning(tuning: Tuning, *, command: str) -> str:
             raise DataError(f"{method if SOURCE in means else SOURCE}: every run failed, for the reasons above")
     grid, notes = table(tuning, means), describe(tuning, means)
     points = "\n".join(f"* {note}" for note in notes)
-    (tuning.plan.folder / MARKDOWN).write_text(f"```bash\n{command}\n```\n\n{markdown_table(grid)}\n\n{points}\n")
+    write_text(tuning.plan.folder / MARKDOWN, f"```bash\n{command}\n```\n\n{markdown_table(grid)}\n\n{points}\n")
     return "\n\n".join([console_table(grid), "\n".join(notes), f"{tuning.plan.folder / MARKDOWN}"])
 
 

@@ -19,6 +19,7 @@ from dusa_ignite.methods.optimizers import OPTIMIZERS, Adam, OptimizerOptions
 from dusa_ignite.models.build import ClassifierOptions
 from dusa_ignite.models.guides import TIMES, PathOptions, TransformerOptions, VaeOptions
 from dusa_ignite.models.guides.times import FixedTime, TimeOptions
+from dusa_ignite.utils.paths import encode_name
 from dusa_ignite.utils.section import PathText, Section
 
 # One class per choice, told apart by its name. Type checkers cannot read such unions; to them they are what is common.
@@ -32,6 +33,9 @@ else:
     AnyTime = Union[TIMES]  # noqa: UP007
     AnyMethod = Union[tuple(method.Options for method in METHODS)]  # noqa: UP007
     AnyOptimizer = Union[OPTIMIZERS]  # noqa: UP007
+
+
+MAX_NAME = 200  # bytes; file systems allow 255, of which `compare` and `tune` take some
 
 
 class RunOptions(Section):
@@ -90,6 +94,13 @@ class Config(Section):
         default=None, description="classifier = keep the adapted classifier of every task, for timm; null = nothing"
     )
     tracking: TrackingOptions = Field(default=TrackingOptions(), description="where it can be watched")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, name: str) -> str:
+        if len(encode_name(name)) > MAX_NAME:
+            raise ValueError(f"{name[:40]!r}... is too long; allowed: {MAX_NAME} bytes in UTF-8")
+        return name
 
     @field_validator("path")
     @classmethod
