@@ -100,7 +100,7 @@ def _said(details: Any, key: str, item: int | None) -> str:
     value = details["input"]
     if details["type"] == "missing":
         return "missing" if item is None else f"{show(value)} has no item {item + 1}"
-    text = re.sub(r"^\w+(?= should )", show(value), details["msg"])
+    text = re.sub(r"^\w+(?= should )", lambda _: show(value), details["msg"])
     text = text.replace("a valid tuple", "a list").replace("a valid boolean", "true or false")
     if details["type"] == "string_type" and isinstance(value, (bool, int, float)):
         return f"{text}: quote it" + (f""", on the command line {key}='"{show(value)}"'""" if item is None else "")

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 MAX_CHARACTERS = 2**21
-MAX_VALUES = 50_000  # twice the class names of ImageNet-21k; each alias counts as what it stands for
+MAX_VALUES = 30_000  # more than the class names of ImageNet-21k; each alias counts as what it stands for
 MAX_DEPTH = 50
 MAX_KEY = 200  # characters
 NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # YAML's escapes can write what no text holds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from contextlib import suppress
 from typing import TextIO
@@ -46,8 +47,10 @@ class _LossyFile(io.RawIOBase):
             return len(data)
 
 
-def _lossy(stream: TextIO) -> TextIO:
+def _lossy(stream: TextIO | None) -> TextIO:
     """The same stream, without its errors; one that is no file, such as a notebook's, stays as it is."""
+    if stream is None:  # it was closed before the start
+        return open(os.devnull, "w", encoding="utf-8")
     buffer = getattr(stream, "buffer", None)
     raw = getattr(buffer, "raw", buffer)  # PYTHONUNBUFFERED leaves the buffer out
     if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.FileIO):
