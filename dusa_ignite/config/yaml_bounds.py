@@ -55,14 +55,14 @@ class BoundedLoader(yaml.SafeLoader):
         if level > MAX_DEPTH:
             raise _refusal(f"nested more than {MAX_DEPTH} levels deep", mark)
 
-    def compose_scalar_node(self, anchor: str | None) -> yaml.ScalarNode:
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         """A value that is no list and no mapping."""
         node = super().compose_scalar_node(anchor)
         if found := NOT_TEXT.search(node.value):
             raise _refusal(f"the character {found[0]!a} is not allowed", node.start_mark)
         return node
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping, whose keys are short texts, each there once; PyYAML lets the last of two equal keys win."""
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}

@@ -38,7 +38,7 @@ class _Loader(BoundedLoader):
     """YAML 1.2's plain values, and no others: no dates, sets, bytes or Python objects."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
-    yaml_constructors: ClassVar[dict[str | None, Any]] = {  # type: ignore[misc]
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
         tag: constructor for tag, constructor in yaml.SafeLoader.yaml_constructors.items() if tag in CONSTRUCTED
     }
 

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 STDOUT = 1
 
@@ -24,8 +24,9 @@ def outlive_the_console() -> None:
 class _LossyFile(io.RawIOBase):
     """A file that takes everything, whether or not it can be written."""
 
-    def __init__(self, file: io.FileIO) -> None:
+    def __init__(self, file: io.FileIO, *, stream: TextIO) -> None:
         self.file = file
+        self.stream = stream  # which would close the file if nobody held it
         self.told = file.fileno() != STDOUT
 
     def writable(self) -> bool:
@@ -37,7 +38,7 @@ class _LossyFile(io.RawIOBase):
     def isatty(self) -> bool:
         return self.file.isatty()
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: Any) -> int:
         try:
             return self.file.write(data)
         except OSError as error:
@@ -58,7 +59,7 @@ def _lossy(stream: TextIO | None) -> TextIO:
     with suppress(OSError):
         stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_LossyFile(raw)),
+        io.BufferedWriter(_LossyFile(raw, stream=stream)),
         encoding=stream.encoding,
         errors="backslashreplace",
         line_buffering=stream.line_buffering or stream.write_through,
