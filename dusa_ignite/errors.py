@@ -8,6 +8,8 @@ defect of the package and keeps its traceback.
 from __future__ import annotations
 
 import functools
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from typing import ParamSpec
 P = ParamSpec("P")
 
 USER_ERROR = 2  # exit codes
+BROKEN_PIPE = 128 + signal.SIGPIPE  # what shells say of a program that wrote to a reader who had left
 INTERRUPTED = 75  # sysexits.h EX_TEMPFAIL: stopped by a signal, saved, to be resumed
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -48,14 +51,46 @@ class StoppedEarly(BaseException):
 
 
 def report_errors(main: Callable[P, int]) -> Callable[P, int]:
-    """Where something the user gave cannot be used, the reason goes to standard error and the exit code is 2."""
+    """Where something the user gave cannot be used, the reason goes to standard error and the exit code is 2.
+
+    So it is where what a command prints cannot be written; if nobody reads it any more (``| head``), it ends silently.
+    A character that the console does not have is printed as its escape (``\\u2192``).
+    """
 
     @functools.wraps(main)
     def reporting(*args: P.args, **kwargs: P.kwargs) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
-            return main(*args, **kwargs)
+            try:
+                return main(*args, **kwargs)
+            finally:
+                _flush_output()
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return USER_ERROR
+        except OSError as error:
+            if not _output_is_lost():
+                raise
+            if isinstance(error, BrokenPipeError):
+                return BROKEN_PIPE
+            print(f"error: standard output: cannot be written to ({error.strerror})", file=sys.stderr)
+            return USER_ERROR
 
     return reporting
+
+
+def _flush_output() -> None:
+    if sys.stdout is not None:  # it is None where it was closed before the start
+        sys.stdout.flush()
+
+
+def _output_is_lost() -> bool:
+    """Whether standard output fails again, with an empty line; if so, what is still in its buffer is given up."""
+    try:
+        print(flush=True)
+        return False
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True

@@ -27,5 +27,5 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     name = options.name.removesuffix(".yaml")
     if name not in known:
         raise ConfigError(f"{options.name}: no shipped config; there are {', '.join(known)}")
-    print((shipped_folder() / f"{name}.yaml").read_text(), end="")
+    print((shipped_folder() / f"{name}.yaml").read_text(encoding="utf-8"), end="")
     return 0

@@ -86,15 +86,15 @@ def read_run(folder: Path, *, label: str) -> FinishedRun:
         config=load_config(folder / files.CONFIG),
         rows=rows,
         streams=streams,
-        peak_memory=json.loads((folder / files.SUMMARY).read_text())["peak_memory_bytes"],
-        made_of=json.loads((folder / files.RUN).read_text()),
+        peak_memory=json.loads((folder / files.SUMMARY).read_text(encoding="utf-8"))["peak_memory_bytes"],
+        made_of=json.loads((folder / files.RUN).read_text(encoding="utf-8")),
     )
 
 
 def read_predictions(path: Path) -> dict[str, Stream]:
     """A run's predictions of labelled images by task, see :mod:`dusa_ignite.handlers.prediction_log`."""
     found: dict[str, tuple[list[int], list[bool]]] = {}
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         lines = csv.reader(file)
         next(lines, None)
         for task, index, label, predicted, _ in lines:

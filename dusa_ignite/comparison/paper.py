@@ -59,7 +59,7 @@ class Run(NamedTuple):
 
 def paper_rows() -> list[PaperRow]:
     """Tables 1 and 2."""
-    text = (resources.files("dusa_ignite") / "assets" / "paper_tables.csv").read_text()
+    text = (resources.files("dusa_ignite") / "assets" / "paper_tables.csv").read_text(encoding="utf-8")
     return [
         PaperRow(row["table"], row["model"], row["method"], {name: float(row[name]) for name in (*COLUMNS, "avg")})
         for row in csv.DictReader(text.splitlines())

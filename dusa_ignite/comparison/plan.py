@@ -152,7 +152,7 @@ def parse_seeds(text: str) -> list[int]:
     """
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
-        if not re.fullmatch("[0-9]+", part):
+        if not re.fullmatch("[0-9]{1,10}", part):
             raise ConfigError(f"--seeds: {part!r} is not allowed; allowed: integers >= 0 such as 0,1,2")
     seeds = [int(part) for part in parts]
     if len(set(seeds)) < len(seeds):

@@ -11,6 +11,7 @@ from dusa_ignite.comparison.plan import Plan
 from dusa_ignite.comparison.statistics import RESAMPLES
 from dusa_ignite.comparison.summary import MethodSummary, summarise
 from dusa_ignite.results.tables import scored_line
+from dusa_ignite.utils.durable import write_text
 
 CSV, MARKDOWN, LATEX, PICTURE = "comparison.csv", "comparison.md", "comparison.tex", "comparison.png"
 
@@ -30,9 +31,9 @@ def write_report(plan: Plan, *, command: str) -> str:
     runs = [read_run(run.folder, label=run.label) for run in plan.runs]
     summaries = summarise(runs, reference=plan.reference)
     notes = describe(runs, reference=plan.reference)
-    (plan.folder / CSV).write_text(tables.csv_table(summaries))
-    (plan.folder / MARKDOWN).write_text(markdown(summaries, notes, reference=plan.reference, command=command))
-    (plan.folder / LATEX).write_text(latex(summaries, notes, reference=plan.reference, command=command))
+    write_text(plan.folder / CSV, tables.csv_table(summaries))
+    write_text(plan.folder / MARKDOWN, markdown(summaries, notes, reference=plan.reference, command=command))
+    write_text(plan.folder / LATEX, latex(summaries, notes, reference=plan.reference, command=command))
     try:
         from dusa_ignite.comparison.pictures import plot_comparison
     except ImportError:

@@ -19,6 +19,7 @@ from dusa_ignite.config import method_names
 from dusa_ignite.errors import ConfigError, DataError
 from dusa_ignite.results.tables import scored_line
 from dusa_ignite.runs.folder import is_finished
+from dusa_ignite.utils.durable import write_text
 
 MARKDOWN = "tuning.md"
 
@@ -132,7 +133,7 @@ def write_tuning(tuning: Tuning, *, command: str) -> str:
     notes += [f"{scored[0].upper()}{scored[1:]}." for scored in _scored(found)]
     points = "\n".join(f"* {note}" for note in notes)
     written = "\n\n".join([f"```bash\n{command}\n```", *map(markdown_table, grids), points])
-    (tuning.plan.folder / MARKDOWN).write_text(f"{written}\n")
+    write_text(tuning.plan.folder / MARKDOWN, f"{written}\n")
     return "\n\n".join([*map(console_table, grids), "\n".join(notes), f"{tuning.plan.folder / MARKDOWN}"])
 
 

@@ -78,7 +78,7 @@ def _problem(details: Any, place: _Place, schema: type[BaseModel], content: Mapp
         return Problem((key,), _unknown_key(place, schema))
     cause = details.get("ctx", {}).get("error")
     if cause is not None:
-        return Problem((key,), str(cause))
+        return Problem((key,), shorten(" ".join(str(cause).split()), 1000))
     if details["type"] in ("union_tag_not_found", "union_tag_invalid"):
         name = look_up(content, [*place.keys, "name"])
         reason = "missing" if details["type"] == "union_tag_not_found" else f"{show(name)} is not allowed"
@@ -100,7 +100,7 @@ def _said(details: Any, key: str, item: int | None) -> str:
     value = details["input"]
     if details["type"] == "missing":
         return "missing" if item is None else f"{show(value)} has no item {item + 1}"
-    text = re.sub(r"^\w+(?= should )", show(value), details["msg"])
+    text = re.sub(r"^\w+(?= should )", lambda _: show(value), details["msg"])
     text = text.replace("a valid tuple", "a list").replace("a valid boolean", "true or false")
     if details["type"] == "string_type" and isinstance(value, (bool, int, float)):
         return f"{text}: quote it" + (f""", on the command line {key}='"{show(value)}"'""" if item is None else "")
@@ -136,5 +136,9 @@ def show(value: Any, limit: int = 80) -> str:
     """A value as it stands in YAML, cut if long."""
     constants = {None: "null", True: "true", False: "false"}
     value = list(value) if isinstance(value, tuple) else value
-    text = constants[value] if value is None or isinstance(value, bool) else repr(value)
+    return shorten(constants[value] if value is None or isinstance(value, bool) else repr(value), limit)
+
+
+def shorten(text: str, limit: int = 200) -> str:
+    """A text, cut if long."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -19,6 +19,7 @@ from dusa_ignite.errors import ConfigError
 from dusa_ignite.utils.section import Problem, default_choice
 
 Schema = TypeVar("Schema", bound=BaseModel)
+MAX_LINES = 20  # of an error
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -69,7 +70,8 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, schema: type
         override = origin(problem.keys, applied, content=content)
         lines.append(_line(problem, override or origin(problem.keys, preset, content=content), path))
     if config is None or lines:
-        raise ConfigError("\n".join(lines))
+        more = f"\n... and {len(lines) - MAX_LINES} more" if len(lines) > MAX_LINES else ""
+        raise ConfigError("\n".join(lines[:MAX_LINES]) + more)
     return config
 
 

@@ -9,8 +9,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dusa_ignite.config.errors import look_up
+from dusa_ignite.config.errors import look_up, shorten
 from dusa_ignite.config.fields import choices, common_keys
+from dusa_ignite.config.yaml_bounds import MAX_DEPTH, MAX_KEY, NOT_TEXT
 from dusa_ignite.config.yaml_file import parse_yaml
 from dusa_ignite.utils.section import default_choice
 
@@ -31,15 +32,21 @@ def parse_overrides(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
     """
     overrides, problems = [], []
     for text in texts:
+        shown = shorten(text)
         key, equals, value = text.partition("=")
         keys = tuple(part.strip() for part in key.split("."))
-        if not equals or not all(keys):
-            problems.append(f"override {text!r}: write section.key=value, such as optimizer.lr=1e-4")
+        if not equals or not all(keys) or len(keys) > MAX_DEPTH or len(key) > MAX_KEY or not key.isprintable():
+            problems.append(f"override {shown!r}: write section.key=value, such as optimizer.lr=1e-4")
+            continue
+        if NOT_TEXT.search(value):
+            problems.append(f"override {shown!a}: has characters that are no text; letters need LC_ALL=C.UTF-8")
             continue
         try:
-            overrides.append(Override(text, keys, parse_yaml(value)))
+            overrides.append(Override(shown, keys, parse_yaml(value)))
+        except yaml.composer.ComposerError as error:
+            problems.append(f"override {shown!r}: {error.problem}")
         except (yaml.YAMLError, ValueError):
-            problems.append(f"override {text!r}: the value is not valid YAML; quote it if it is text")
+            problems.append(f"override {shown!r}: the value is not valid YAML; quote it if it is text")
     return overrides, problems
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dusa_ignite.config.errors import look_up
+from dusa_ignite.config.errors import look_up, shorten
 from dusa_ignite.config.overrides import Override
 
 
@@ -99,4 +99,4 @@ def _flat(preset: dict[str, Any], *, keys: tuple[str, ...], text: str) -> Iterat
         if isinstance(value, dict) and value:
             yield from _flat(value, keys=path, text=name)
         else:
-            yield Override(f"{name}={value}", path, value)
+            yield Override(shorten(f"{name}={value}"), path, value)

@@ -20,7 +20,8 @@ from dusa_ignite.methods.optimizers import OPTIMIZERS, Adam, OptimizerOptions
 from dusa_ignite.models.build import ClassifierOptions
 from dusa_ignite.models.guides import TIMES, PathOptions, TransformerOptions, VaeOptions
 from dusa_ignite.models.guides.times import FixedTime, TimeOptions
-from dusa_ignite.utils.section import Section
+from dusa_ignite.utils.paths import encode_name
+from dusa_ignite.utils.section import PathText, Section
 
 # One class per choice, told apart by its name. Type checkers cannot read such unions; to them they are what is common.
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ else:
     AnyOptimizer = Union[OPTIMIZERS]  # noqa: UP007
 
 
+MAX_NAME = 200  # bytes; file systems allow 255, of which `compare` and `tune` take some
+
+
 class RunOptions(Section):
     """How a run is computed."""
 
@@ -45,7 +49,9 @@ class RunOptions(Section):
         "float32; auto = bfloat16 on GPUs that have it, else float32",
     )
     deterministic: bool = Field(default=True, description="torch's deterministic algorithms; may be slower on GPUs")
-    num_threads: int | None = Field(default=None, ge=1, description="CPU threads of torch, >= 1; null = torch's choice")
+    num_threads: int | None = Field(
+        default=None, ge=1, le=1024, description="CPU threads of torch, >= 1; null = torch's choice"
+    )
     log_every_seconds: float = Field(default=10.0, gt=0, description="seconds between plain progress lines, > 0")
     max_skipped_in_a_row: int = Field(
         default=10, ge=1, description="stop after so many consecutive updates with a non-finite loss or gradient, >= 1"
@@ -59,7 +65,7 @@ class Config(Section):
         pattern=r"^\w[\w .+=-]*$",
         description="the run's folder in output_dir: letters, digits and _, behind the first also spaces and . + = -",
     )
-    output_dir: str = Field(default="runs", min_length=1, description="folder of all runs' outputs")
+    output_dir: PathText = Field(default="runs", min_length=1, description="folder of all runs' outputs")
     seed: int = Field(default=2024, ge=0, lt=2**32, description="of everything random, 0 .. 2^32 - 1")
     setting: Literal[tuple(SETTINGS)] = Field(  # type: ignore[valid-type]
         default="fully", description="how tasks are arranged and when the model is reset"
@@ -92,6 +98,13 @@ class Config(Section):
         default=None, description="classifier = keep the adapted classifier of every task, for timm; null = nothing"
     )
     tracking: TrackingOptions = Field(default=TrackingOptions(), description="where it can be watched")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, name: str) -> str:
+        if len(encode_name(name)) > MAX_NAME:
+            raise ValueError(f"{name[:40]!r}... is too long; allowed: {MAX_NAME} bytes in UTF-8")
+        return name
 
     @field_validator("path")
     @classmethod

@@ -13,9 +13,15 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import BaseModel
 
+from dusa_ignite.config.yaml_bounds import MAX_CHARACTERS, BoundedLoader
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.utils.paths import expanded
+from dusa_ignite.utils.text_files import read_regular
 
 TAG = "tag:yaml.org,2002:"
+CONSTRUCTED = (None, *(TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map")))
+MAX_DIGITS = 30
+MAX_BYTES = 4 * MAX_CHARACTERS
 PLAIN_VALUES = {  # tag: (what matches, first characters)
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -28,32 +34,30 @@ PLAIN_VALUES = {  # tag: (what matches, first characters)
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """Keys are text, once per mapping; PyYAML itself lets the last of two equal keys win."""
+class _Loader(BoundedLoader):
+    """YAML 1.2's plain values, and no others: no dates, sets, bytes or Python objects."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            if key.tag == f"{TAG}merge":
-                continue
-            problem = None
-            if key.tag != f"{TAG}str":
-                problem = (
-                    f"key {key.value!r} is not text (quote it)" if isinstance(key.value, str) else "a key is not text"
-                )
-            elif key.value in lines:
-                problem = f"key {key.value!r} given twice, first in line {lines[key.value]}"
-            if problem:
-                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
-            lines[key.value] = key.start_mark.line + 1
-        return super().construct_mapping(node, deep)
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
+        tag: constructor for tag, constructor in yaml.SafeLoader.yaml_constructors.items() if tag in CONSTRUCTED
+    }
 
     def construct_integer(self, node: yaml.ScalarNode) -> int:
         """Decimal also with a leading zero, ``0o17`` octal, ``0xF`` hexadecimal."""
         text = self.construct_scalar(node)
+        if len(text) > MAX_DIGITS:
+            raise yaml.constructor.ConstructorError(
+                problem=f"a number of more than {MAX_DIGITS} digits", problem_mark=node.start_mark
+            )
         return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+
+    def construct_float(self, node: yaml.ScalarNode) -> float:
+        """``.inf`` and ``.nan`` have a dot in YAML."""
+        return float(re.sub(r"\.(?=inf|nan)", "", self.construct_scalar(node).lower()))
+
+    def construct_bool(self, node: yaml.ScalarNode) -> bool:
+        """``true`` is, whatever else is not."""
+        return self.construct_scalar(node).lower() == "true"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -66,6 +70,8 @@ for kind in (_Loader, _Dumper):
     for name, (pattern, first) in PLAIN_VALUES.items():
         kind.add_implicit_resolver(TAG + name, re.compile(rf"^(?:{pattern})$"), first)
 _Loader.add_constructor(f"{TAG}int", _Loader.construct_integer)
+_Loader.add_constructor(f"{TAG}float", _Loader.construct_float)
+_Loader.add_constructor(f"{TAG}bool", _Loader.construct_bool)
 _Dumper.add_representer(
     list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
 )
@@ -75,7 +81,8 @@ def parse_yaml(text: str) -> Any:
     """Plain Python values of a YAML text.
 
     Raises:
-        yaml.YAMLError, ValueError: it is not valid, or a key is not text or given twice.
+        yaml.YAMLError, ValueError: it is not valid, a key is not text or given twice, or it is out of bounds, see
+            :mod:`dusa_ignite.config.yaml_bounds`.
     """
     loader = _Loader(text)
     try:
@@ -88,10 +95,10 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     """A YAML file that holds a mapping.
 
     Raises:
-        ConfigError: the file is missing, unreadable, empty, not valid YAML, or holds something else.
+        ConfigError: the file is missing, unreadable, no file, empty, not valid YAML, or holds something else.
     """
     try:
-        content = parse_yaml(Path(path).read_text(encoding="utf-8"))
+        content = parse_yaml(read_regular(expanded(path), limit=MAX_BYTES).decode("utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such config file") from error
     except OSError as error:
@@ -99,7 +106,9 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ConfigError(f"{path}: {line}{error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:  # characters that are not text, numbers that are too long
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    except (yaml.YAMLError, ValueError) as error:  # characters that are not text, tags with wrong values
         raise ConfigError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from error
     if content is None:
         raise ConfigError(f"{path}: the config file is empty")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from dusa_ignite.data.imagenet_names import imagenet_aliases, imagenet_wnids, plain
 from dusa_ignite.errors import DataError
+from dusa_ignite.utils.paths import expanded
+from dusa_ignite.utils.text_files import read_regular
 
 IMAGENET = "imagenet-1k"  # the word for its 1,000 WordNet ids, sorted
+MAX_BYTES = 2**26  # of a file with names
 
 
 def read_class_names(path: str) -> tuple[str, ...]:
@@ -31,9 +33,9 @@ def read_class_names(path: str) -> tuple[str, ...]:
     """
     if path == IMAGENET:
         return imagenet_wnids()
-    file = Path(path).expanduser()
+    file = expanded(path)
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_regular(file, limit=MAX_BYTES).decode("utf-8-sig")
         if file.suffix.lower() == ".json":
             return checked_names(ordered_names(json.loads(text)))
         return checked_names([line.strip() for line in text.rstrip().splitlines()])
@@ -102,7 +104,7 @@ def sorted_names(names: Iterable[str]) -> tuple[str, ...]:
 
 def is_integer(name: str) -> bool:
     """Whether a name is written in digits alone."""
-    return name.isascii() and name.isdigit()
+    return name.isascii() and name.isdigit() and len(name) < 20
 
 
 def are_positions(names: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import UserError
-from dusa_ignite.utils.section import Section
+from dusa_ignite.utils.section import PathText, Section
 
 
 class DataSet(Section):
@@ -27,27 +27,29 @@ class DataSet(Section):
     """
 
     name: str = Field(description="the data set")
-    batch_size: int = Field(default=64, ge=1, description="images per update, over all processes, >= 1")
+    batch_size: int = Field(default=64, ge=1, le=65536, description="images per update, over all processes, >= 1")
     micro_batch_size: int = Field(
-        default=8, ge=1, description="images in the graph at once, >= 1; no effect on results"
+        default=8, ge=1, le=65536, description="images in the graph at once, >= 1; no effect on results"
     )
     shuffle: bool = Field(default=True, description="whether a task's images come in random order")
     correlation: float = Field(default=0.1, gt=0, description="of labels in setting=correlated, > 0; small = bursts")
     limit: int | None = Field(default=None, ge=1, description="images per task, >= 1, a random subset; null = all")
-    num_workers: int = Field(default=4, ge=0, description="loader processes, >= 0; 0 = load in the main process")
+    num_workers: int = Field(
+        default=4, ge=0, le=512, description="loader processes, >= 0; 0 = load in the main process"
+    )
     score_over: Literal["all", "present"] = Field(
         default="all",
         description="classes that predictions and metrics are made among: all, or those present in a task's labels "
         "(ImageNet-R, -A); the update is not touched, see method.restrict_to",
     )
     on_error: Literal["raise", "skip"] = Field(default="raise", description="what an unreadable image does")
-    clean_root: str | None = Field(
+    clean_root: PathText | None = Field(
         default=None,
         min_length=1,
         description="folder of class folders with clean images, measured before the first update; embedded = the "
         "digits'; null = none",
     )
-    clean_images: int = Field(default=256, ge=1, description="of it, drawn evenly over the classes, >= 1; at most all")
+    clean_images: int = Field(default=256, ge=1, le=10**7, description="of it, drawn evenly over the classes, >= 1; at most all")
     clean_minimum: float | None = Field(
         default=None, ge=0, le=1, description="accuracy on them below which a run does not begin, in [0, 1]; null = any"
     )

@@ -37,7 +37,9 @@ class Digits(CorruptedDataSet):
     all_corruptions: ClassVar[tuple[str, ...]] = tuple(CORRUPTIONS)
 
     name: Literal["digits"] = "digits"
-    num_workers: int = Field(default=0, ge=0, description="loader processes, >= 0; 0 = load in the main process")
+    num_workers: int = Field(
+        default=0, ge=0, le=512, description="loader processes, >= 0; 0 = load in the main process"
+    )
 
     def tasks(self) -> list[Task]:
         """The test half under each of :attr:`pairs`.

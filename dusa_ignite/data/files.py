@@ -16,6 +16,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dusa_ignite.errors import DataError
+from dusa_ignite.utils.paths import expanded
 
 # Pillow knows these by their first bytes, but cannot decode them itself.
 NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
@@ -126,7 +127,7 @@ def existing_folder(path: str | Path, *, expected: str, key: str = "data.root") 
     Raises:
         DataError: there is nothing at ``path``, or a file.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if not folder.exists():
         raise DataError(f"{folder}: no such folder; {key} must name {expected}")
     if not folder.is_dir():

@@ -23,6 +23,7 @@ from dusa_ignite.data.files import (
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 from dusa_ignite.utils.nearest import nearest
+from dusa_ignite.utils.section import PathText
 
 LAYOUTS = "<task>/<class>/<image>, or <class>/<image> for a single task; without labels <task>/<image> or <image>"
 
@@ -31,8 +32,8 @@ class ImageFolder(DataSet):
     """Images in folders: a task per sub-folder, or a single task; with labels or without."""
 
     name: Literal["image_folder"] = "image_folder"
-    root: str = Field(min_length=1, description="folder of <task>/<class>/* or <class>/*")
-    classes: str | tuple[str, ...] | None = Field(
+    root: PathText = Field(min_length=1, description="folder of <task>/<class>/* or <class>/*")
+    classes: PathText | tuple[str, ...] | None = Field(
         default=None,
         description="class names in the order of the labels: a list, a file (a name per line, or json) or imagenet-1k; "
         "null = the class folders, sorted, as integers where all are",

@@ -18,6 +18,7 @@ from dusa_ignite.data.imagenet_names import imagenet_wnids
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 from dusa_ignite.utils.nearest import nearest
+from dusa_ignite.utils.section import PathText
 
 LAYOUT = "<corruption>/<severity>/<wnid>/*.JPEG"
 
@@ -50,7 +51,7 @@ class ImageNetC(CorruptedDataSet):
     all_corruptions: ClassVar[tuple[str, ...]] = ALL_CORRUPTIONS
 
     name: Literal["imagenet_c"] = "imagenet_c"
-    root: str = Field(min_length=1, description=f"folder of {LAYOUT}")
+    root: PathText = Field(min_length=1, description=f"folder of {LAYOUT}")
 
     def tasks(self) -> list[Task]:
         """A task for each of :attr:`pairs`.

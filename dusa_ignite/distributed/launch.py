@@ -6,6 +6,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import traceback
@@ -23,6 +24,7 @@ from torch.multiprocessing import ProcessExitedException
 from dusa_ignite.distributed.rendezvous import torchrun_store
 from dusa_ignite.errors import INTERRUPTED, STOP_SIGNALS, USER_ERROR, ConfigError, Interrupted, StoppedEarly, UserError
 
+PROCESSES_PER_CORE = 4  # at most; each holds the models, so many more bring a machine down
 LAST_BARRIER_TIMEOUT = timedelta(hours=2)  # for a process that still writes or uploads while the others are done
 
 
@@ -87,9 +89,11 @@ def _join(function: Callable[..., None], arguments: tuple, *, backend: str, npro
     if nproc > 1:
         raise ConfigError("--nproc: torchrun starts the processes already; leave it out")
     stop_on_signals()
+    local_rank, rank, world_size = (_set_by_torchrun(name) for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"))
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        if local_rank >= torch.cuda.device_count():
+            raise ConfigError(f"LOCAL_RANK={local_rank}: torchrun started more processes than the GPUs here")
+        torch.cuda.set_device(local_rank)
     store = torchrun_store(limit)  # without one: MASTER_ADDR and MASTER_PORT
     dist.init_process_group(backend, timeout=limit, store=store, rank=rank, world_size=world_size)
     idist.sync()
@@ -98,10 +102,20 @@ def _join(function: Callable[..., None], arguments: tuple, *, backend: str, npro
     idist.finalize()
 
 
+def _set_by_torchrun(name: str) -> int:
+    text = os.environ.get(name, "")
+    if not re.fullmatch("[0-9]{1,6}", text):
+        raise ConfigError(f"{name}={text[:80]!r}: torchrun sets it to an integer; start with it, or unset LOCAL_RANK")
+    return int(text)
+
+
 def _spawn(function: Callable[..., None], arguments: tuple, *, backend: str, nproc: int, limit: timedelta) -> int:
     """Start processes on this machine, pass signals on to them, and wait for them."""
     if backend == "nccl" and nproc > torch.cuda.device_count():
         raise ConfigError(f"--nproc: {nproc} processes need as many GPUs; there are {torch.cuda.device_count()}")
+    most = PROCESSES_PER_CORE * len(os.sched_getaffinity(0))
+    if nproc > most:
+        raise ConfigError(f"--nproc: {nproc} processes are too many for this machine's cores; allowed: 1 .. {most}")
     received: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -154,6 +168,7 @@ def exit_now(code: int) -> NoReturn:
     interpreter is being torn down aborts the process, and a run that has come to its end would count as failed.
     """
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, AttributeError):  # nobody reads it any more, or it was closed at the start
+            stream.flush()
     os._exit(code)

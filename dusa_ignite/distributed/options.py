@@ -15,4 +15,6 @@ class DistributedOptions(Section):
     strategy: Literal["ddp", "fsdp"] = Field(
         default="ddp", description="ddp = every process holds both models; fsdp = the transformer is sharded over them"
     )
-    timeout_minutes: float = Field(default=10.0, gt=0, description="a process that waits longer for others fails, > 0")
+    timeout_minutes: float = Field(
+        default=10.0, gt=0, le=100_000, description="a process that waits longer for others fails, > 0"
+    )

@@ -33,7 +33,7 @@ class CheckpointOptions(Section):
         default=15.0, gt=0, description="between saves within a task, > 0; null = never"
     )
     every_updates: int | None = Field(default=None, ge=1, description="likewise, in updates, >= 1; null = never")
-    keep: int = Field(default=1, ge=1, description="how many of the newest are kept, >= 1")
+    keep: int = Field(default=1, ge=1, le=10000, description="how many of the newest are kept, >= 1")
     background: bool | None = Field(
         default=None,
         description="write while updates go on, from a copy in host memory; null = if the models are on a GPU",

@@ -214,7 +214,7 @@ def _start_clearml(
         shutil.rmtree(folder / CLEARML, ignore_errors=True)
     else:
         with suppress(OSError, ValueError, TypeError):  # there is none, or it cannot be read: a new task, then
-            ids = dict(json.loads((folder / TASK_IDS).read_text()))
+            ids = dict(json.loads((folder / TASK_IDS).read_text(encoding="utf-8")))
     name = task or folder.name
     session = ClearMLSession(
         project=project,

@@ -48,5 +48,5 @@ def finite_or_none(value: float) -> float | None:
 
 def read_update_log(path: Path) -> list[dict[str, Any]]:
     """The lines of an update log."""
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]

@@ -49,7 +49,9 @@ class Cotta(Method):
 
         name: Literal["cotta"] = "cotta"
         teacher_decay: float = Field(default=0.999, ge=0, le=1, description="of the teacher's average, in [0, 1]")
-        num_augmentations: int = Field(default=32, ge=1, description="that the teacher is averaged over, >= 1")
+        num_augmentations: int = Field(
+            default=32, ge=1, le=10000, description="that the teacher is averaged over, >= 1"
+        )
         confidence_threshold: float = Field(
             default=0.1, ge=0, le=1, description="average where the source model's mean confidence is below, in [0, 1]"
         )

@@ -52,7 +52,7 @@ class Deyo(EntropyMethod):
             "(published: one corruption at a time 0.3, mixed or correlated 0.2)",
         )
         destruction: Literal["patch", "pixel", "occlusion"] = Field(default="patch", description="of the object")
-        patches_per_side: int = Field(default=4, ge=1, description="for patch, >= 1")
+        patches_per_side: int = Field(default=4, ge=1, le=16384, description="for patch, >= 1")
 
     trains = "early_norms"
 

@@ -39,7 +39,10 @@ class DiffusionTta(GuidedMethod):
 
         name: Literal["diffusion_tta"] = "diffusion_tta"
         num_samples: int = Field(
-            default=6, ge=1, description="draws of noise and time per image, >= 1 (published: 5 updates of 180)"
+            default=6,
+            ge=1,
+            le=100_000,
+            description="draws of noise and time per image, >= 1 (published: 5 updates of 180)",
         )
         top_k: int | None = Field(default=None, ge=1, description="mix only the most likely classes, >= 1; null = all")
         predict_after: bool = Field(

@@ -26,6 +26,7 @@ from dusa_ignite.methods.base import Method, Step
 from dusa_ignite.methods.entropy import EntropyMethod
 from dusa_ignite.methods.fisher import Fisher, backpropagate_drift, clean_batches, fisher_information
 from dusa_ignite.models.views import Images
+from dusa_ignite.utils.section import PathText
 
 
 class Eata(EntropyMethod):
@@ -39,7 +40,7 @@ class Eata(EntropyMethod):
         """Entropy minimisation on reliable, non-redundant images, close to the source weights (arXiv 2204.02610)."""
 
         name: Literal["eata"] = "eata"
-        fisher_root: str | None = Field(
+        fisher_root: PathText | None = Field(
             default=None, min_length=1, description="folder of clean images by class, for the Fisher information"
         )
         fisher_images: int = Field(default=2000, ge=1, description="of it, drawn at random, >= 1")

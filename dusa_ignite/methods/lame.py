@@ -37,7 +37,7 @@ class Lame(Method):
 
         name: Literal["lame"] = "lame"
         num_neighbours: int = Field(default=5, ge=1, description="per image, >= 1")
-        max_steps: int = Field(default=100, ge=1, description="of the adjustment, >= 1")
+        max_steps: int = Field(default=100, ge=1, le=1_000_000, description="of the adjustment, >= 1")
 
     trains = "nothing"
     source_statistics = True

@@ -50,7 +50,7 @@ class Rotta(Method):
         """A memory bank, a slow teacher and robust normalisation (arXiv 2303.13899)."""
 
         name: Literal["rotta"] = "rotta"
-        memory_size: int = Field(default=64, ge=1, description="images in the bank, >= 1")
+        memory_size: int = Field(default=64, ge=1, le=1_000_000, description="images in the bank, >= 1")
         update_every: int = Field(default=64, ge=1, description="images between updates, >= 1")
         nu: float = Field(default=0.001, ge=0, le=1, description="share of the student in the teacher, in [0, 1]")
         alpha: float = Field(default=0.05, ge=0, le=1, description="share of the batch in BatchNorm, in [0, 1]")

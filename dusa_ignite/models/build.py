@@ -19,7 +19,7 @@ from dusa_ignite.models.weights import load_strict, load_weights
 from dusa_ignite.models.weights.foreign_names import check_library
 from dusa_ignite.utils.own_parts import is_reference, load_part
 from dusa_ignite.utils.quiet import quiet
-from dusa_ignite.utils.section import Section
+from dusa_ignite.utils.section import PathText, Section
 
 EXAMPLE_CFG = "{'input_size': (3, 224, 224), 'mean': (0.5, 0.5, 0.5), 'std': (0.5, 0.5, 0.5)}"
 
@@ -27,7 +27,7 @@ EXAMPLE_CFG = "{'input_size': (3, 224, 224), 'mean': (0.5, 0.5, 0.5), 'std': (0.
 class ClassifierOptions(Section):
     """The model that is adapted. With neither ``pretrained`` nor ``checkpoint`` its weights are random."""
 
-    name: str = Field(
+    name: PathText = Field(
         min_length=1,
         description="timm name, pinned to its weights; local-dir:<folder> or hf-hub:<repo>; or your factory, "
         "path/to/file.py:build",
@@ -35,17 +35,20 @@ class ClassifierOptions(Section):
     pretrained: bool = Field(
         default=True, description="load timm's weights for this name, unless a checkpoint is given"
     )
-    checkpoint: str | None = Field(
+    checkpoint: PathText | None = Field(
         default=None,
         min_length=1,
         description="weights file or folder, hf-hub:<repo>, hub:<repo>:<file>, or embedded (the demo's); or null",
     )
-    num_classes: int = Field(default=1000, ge=2, description="outputs, >= 2")
+    num_classes: int = Field(default=1000, ge=2, le=1_000_000, description="outputs, >= 2")
     trainable: Literal["all", "norm", "none"] = Field(
         default="all", description="which parameters learn: all, those of the normalisation layers, none"
     )
     image_size: int | None = Field(
-        default=None, ge=1, description="pixels, side of its input, >= 1: short for view.image_size; null = that one"
+        default=None,
+        ge=1,
+        le=16384,
+        description="pixels, side of its input, >= 1: short for view.image_size; null = that one",
     )
     view: ViewOptions = Field(default=ViewOptions(), description="what is done to an image before the model sees it")
     batch_norm: Literal["batch", "source"] = Field(

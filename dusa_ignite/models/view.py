@@ -25,7 +25,7 @@ class ViewOptions(Section):
         description="of what metadata and timm say: train = size and crop of training, which ImageNet-C results use; "
         "test = those for testing, where there are others; view: test is short for it",
     )
-    image_size: int | None = Field(default=None, ge=1, description="pixels, side of its input, >= 1")
+    image_size: int | None = Field(default=None, ge=1, le=16384, description="pixels, side of its input, >= 1")
     crop_pct: float | None = Field(
         default=None, gt=0, le=1, description="the shorter side is resized to image_size / crop_pct; in (0, 1]"
     )

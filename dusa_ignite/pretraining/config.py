@@ -7,7 +7,7 @@ from typing import Any, Union
 from pydantic import Field, ValidationInfo, field_validator
 
 from dusa_ignite.models.guides.times import TIMES, LogitNormalTime
-from dusa_ignite.utils.section import Section
+from dusa_ignite.utils.section import PathText, Section
 
 
 class Augmentation(Section):
@@ -23,7 +23,7 @@ class Training(Section):
     """How one of the two models is trained: AdamW, warm-up and cosine decay, averaged weights."""
 
     iterations: int = Field(ge=1, description="updates, >= 1")
-    batch_size: int = Field(default=64, ge=1, description="images per update, >= 1")
+    batch_size: int = Field(default=64, ge=1, le=65536, description="images per update, >= 1")
     lr: float = Field(gt=0, description="highest learning rate, > 0")
     warmup: int = Field(default=60, ge=2, description="updates over which the learning rate rises, 2 .. iterations - 1")
     weight_decay: float = Field(default=0.0, ge=0, description="AdamW's, >= 0")
@@ -50,11 +50,13 @@ class ClassifierTraining(Training):
 class TransformerTraining(Training):
     """A pixel-space SiT, trained to predict the velocity of the linear path."""
 
-    image_size: int = Field(default=8, ge=1, description="pixels, side of its view; a multiple of patch_size")
-    patch_size: int = Field(default=2, ge=1, description="pixels")
-    hidden_size: int = Field(default=96, ge=4, multiple_of=4, description="width, a multiple of 4 and of num_heads")
-    depth: int = Field(default=4, ge=1, description="blocks")
-    num_heads: int = Field(default=4, ge=1, description="attention heads")
+    image_size: int = Field(default=8, ge=1, le=16384, description="pixels, side of its view; a multiple of patch_size")
+    patch_size: int = Field(default=2, ge=1, le=1024, description="pixels")
+    hidden_size: int = Field(
+        default=96, ge=4, le=16384, multiple_of=4, description="width, a multiple of 4 and of num_heads"
+    )
+    depth: int = Field(default=4, ge=1, le=1000, description="blocks")
+    num_heads: int = Field(default=4, ge=1, le=1024, description="attention heads")
     class_dropout: float = Field(default=0.1, ge=0, le=1, description="share of images shown without their class")
     class_std: float = Field(default=0.5, gt=0, description="standard deviation of the class embeddings at the start")
     time: Union[TIMES] = Field(  # type: ignore[valid-type]  # noqa: UP007 - a tuple to unpack
@@ -75,9 +77,11 @@ class TransformerTraining(Training):
 class PretrainConfig(Section):
     """One pre-training of both models."""
 
-    output_dir: str = Field(min_length=1, description="folder of the weights and metrics.json, made if missing")
+    output_dir: PathText = Field(min_length=1, description="folder of the weights and metrics.json, made if missing")
     seed: int = Field(default=2024, ge=0, lt=2**32, description="of everything random")
-    num_threads: int | None = Field(default=None, ge=1, description="CPU threads of torch, >= 1; null = torch's choice")
+    num_threads: int | None = Field(
+        default=None, ge=1, le=1024, description="CPU threads of torch, >= 1; null = torch's choice"
+    )
     log_every_seconds: float = Field(default=10.0, gt=0, description="seconds between progress lines, > 0")
     augmentation: Augmentation = Field(default=Augmentation(), description="of the training images")
     classifier: ClassifierTraining = Field(description="the model to adapt")

@@ -101,7 +101,7 @@ def read_csv(path: Path) -> list[Row]:
     """
     rows: list[Row] = []
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 rows.append({name: value if name == "task" else float(value) for name, value in row.items() if value})
     except OSError as error:

@@ -167,7 +167,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     path = folder / files.RUN
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path}: missing or unreadable, so the run cannot go on; start again with --overwrite"

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from dusa_ignite.config import Config, load_config, to_yaml
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.results.files import CHECKPOINTS, CONFIG, EXPORTS, LOG, OUTPUTS, RESULTS, SUMMARY
+from dusa_ignite.utils.console import outlive_the_console
 from dusa_ignite.utils.durable import write_text
 
 # When a run is resumed: no effect on results, but for the last digits of sums taken in another order
@@ -143,7 +144,10 @@ class _LogFile(logging.FileHandler):
 
 
 def log_to(folder: Path | None) -> None:
-    """Send the package's log messages to standard output, and with a folder to its ``log.txt`` too."""
+    """Send the package's log messages to standard output, as long as that takes them, and with a folder to its
+    ``log.txt`` too.
+    """
+    outlive_the_console()
     logger = logging.getLogger("dusa_ignite")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -155,7 +159,7 @@ def log_to(folder: Path | None) -> None:
     console.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(console)
     if folder is not None:
-        file = _LogFile(folder / LOG)
+        file = _LogFile(folder / LOG, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(file)
     logging.getLogger("ignite").setLevel(logging.CRITICAL)  # it announces exceptions that we raise and report ourselves

@@ -9,7 +9,7 @@ from pathlib import Path
 def write_text(path: Path, text: str) -> None:
     """Write a text file beside its place, sync it to disk, and only then let it replace what stands there."""
     part = path.with_name(path.name + ".part")
-    with part.open("w", newline="") as file:
+    with part.open("w", newline="", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import re
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.utils.paths import expanded
 
 REFERENCE = re.compile(r"(.+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
 
@@ -57,10 +59,10 @@ def part_sha256(reference: str, *, key: str) -> str:
 
 
 def _module(source: str, reference: str, key: str) -> ModuleType:
-    if source.endswith(".py") and not Path(source).expanduser().is_file():
-        raise ConfigError(f"{key}: {reference}: there is no file {Path(source).expanduser().absolute()}")
+    if source.endswith(".py") and not os.path.isfile(expanded(source)):
+        raise ConfigError(f"{key}: {reference}: there is no file {expanded(source).absolute()}")
     try:
-        return _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
+        return _import_file(expanded(source)) if source.endswith(".py") else importlib.import_module(source)
     except Exception as error:  # a user's file may raise anything
         reason = " ".join([f"{type(error).__name__}:", *str(error).split()])
         raise ConfigError(
@@ -70,7 +72,7 @@ def _module(source: str, reference: str, key: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    path = path.expanduser().resolve()
+    path = path.resolve()
     name = f"own_part_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 from pydantic.fields import FieldInfo
+
+from dusa_ignite.utils.paths import usable_path
+
+LARGEST = 10**10  # far above any number that is meant, far below those that overflow
 
 
 class Section(BaseModel):
     """No unknown keys, no silent conversion (``"5"`` is no number, ``true`` is not 1), nothing changes afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _is_no_giant(cls, value: Any) -> Any:
+        """Numbers that no computation here can use; options with a narrower range say so themselves."""
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, (int, float)) and abs(number) > LARGEST:
+                raise ValueError(f"{number!r} is not allowed; allowed: numbers up to {LARGEST:.0e}")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -43,11 +57,14 @@ def as_tuple(value: Any) -> Any:
 
 def distinct(values: tuple) -> tuple:
     """The values, none of which may stand there twice."""
-    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    repeated = sorted(str(value) for value, times in Counter(values).items() if times > 1)
     if repeated:
         raise ValueError(f"{', '.join(repeated)} listed more than once")
     return values
 
+
+PathText = Annotated[str, AfterValidator(usable_path)]
+"""A path in YAML, or a text that may be one."""
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 """A list of texts in YAML."""

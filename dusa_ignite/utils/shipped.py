@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.utils.paths import expanded
 
 
 def shipped_folder() -> Path:
@@ -24,11 +26,11 @@ def locate_config(name: str | Path) -> Path:
     Raises:
         ConfigError: there is neither such a file nor such a config.
     """
-    path = Path(name).expanduser()
-    if (path.exists() and not path.is_dir()) or len(path.parts) > 1:
+    path = expanded(name)
+    if len(path.parts) > 1 or (os.path.exists(path) and not os.path.isdir(path)):
         return path  # a missing file is told of when it is read
     shipped = shipped_folder() / f"{str(name).removesuffix('.yaml')}.yaml"
-    if not shipped.is_file():
+    if not os.path.isfile(shipped):
         raise ConfigError(
             f"--config: {name}: neither a file nor a shipped config; there are {', '.join(shipped_configs())}"
         )
@@ -36,5 +38,9 @@ def locate_config(name: str | Path) -> Path:
 
 
 def _first_comment(path: Path) -> str:
-    lines = [line.removeprefix("# ").strip() for line in path.read_text().splitlines() if line.startswith("# ")]
+    lines = [
+        line.removeprefix("# ").strip()
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.startswith("# ")
+    ]
     return next(line for line in lines if not line.startswith("yaml-language-server"))

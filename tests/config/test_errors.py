@@ -207,5 +207,5 @@ def test_missing_and_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)$"):
         load_config(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(ConfigError, match=r"binary\.yaml: not valid YAML"):
+    with pytest.raises(ConfigError, match=r"binary\.yaml: not UTF-8 text"):
         load_config(tmp_path / "binary.yaml")

@@ -13,7 +13,7 @@ from dusa_ignite.models.guides.families import find_family
 from dusa_ignite.models.guides.other_sizes import other_sizes
 from dusa_ignite.models.guides.variants import VARIANTS
 from dusa_ignite.models.weights import load_strict, load_weights
-from dusa_ignite.utils.section import Section
+from dusa_ignite.utils.section import PathText, Section
 
 if TYPE_CHECKING:
     Variant: TypeAlias = str
@@ -25,17 +25,25 @@ class TransformerOptions(Section):
     """The class-conditional diffusion or flow transformer that guides."""
 
     variant: Variant | None = Field(default=None, description="size and patch; null = the four sizes below are given")
-    family: str = Field(description="whose checkpoint it is: repa, sit (official), dit, or path/to/file.py:NAME")
-    checkpoint: str = Field(
+    family: PathText = Field(description="whose checkpoint it is: repa, sit (official), dit, or path/to/file.py:NAME")
+    checkpoint: PathText = Field(
         min_length=1, description="weights file, hub:<repo>:<file>, embedded (the digits demo's), or random"
     )
-    num_classes: int = Field(default=1000, ge=2, description="classes without the unconditional one, >= 2")
-    image_size: int = Field(default=256, ge=1, description="pixels, side of the square the guide sees, >= 1")
+    num_classes: int = Field(
+        default=1000, ge=2, le=1_000_000, description="classes without the unconditional one, >= 2"
+    )
+    image_size: int = Field(default=256, ge=1, le=16384, description="pixels, side of the square the guide sees, >= 1")
     trainable: bool = Field(default=True, description="whether it learns too")
-    patch_size: int | None = Field(default=None, ge=1, description="latents or pixels, >= 1; null = the variant's")
-    hidden_size: int | None = Field(default=None, ge=4, multiple_of=4, description=">= 4, by 4; null = the variant's")
-    depth: int | None = Field(default=None, ge=1, description="blocks, >= 1; null = the variant's")
-    num_heads: int | None = Field(default=None, ge=1, description=">= 1, divides hidden_size; null = the variant's")
+    patch_size: int | None = Field(
+        default=None, ge=1, le=1024, description="latents or pixels, >= 1; null = the variant's"
+    )
+    hidden_size: int | None = Field(
+        default=None, ge=4, le=16384, multiple_of=4, description=">= 4, by 4; null = the variant's"
+    )
+    depth: int | None = Field(default=None, ge=1, le=1000, description="blocks, >= 1; null = the variant's")
+    num_heads: int | None = Field(
+        default=None, ge=1, le=1024, description=">= 1, divides hidden_size; null = the variant's"
+    )
 
     @field_validator("family")
     @classmethod

@@ -15,8 +15,9 @@ from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.weights import load_strict
 from dusa_ignite.models.weights.load import load_found
 from dusa_ignite.models.weights.places import FOLDER_NAMES, Found, locate
+from dusa_ignite.utils.paths import expanded
 from dusa_ignite.utils.quiet import quiet
-from dusa_ignite.utils.section import Section
+from dusa_ignite.utils.section import PathText, Section
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -31,7 +32,7 @@ PIXEL_CHANNELS = 3  # without a VAE
 class VaeOptions(Section):
     """The autoencoder whose latents the transformer works on."""
 
-    pretrained: str | None = Field(
+    pretrained: PathText | None = Field(
         default="stabilityai/sd-vae-ft-ema", min_length=1, description="hub id, folder, or random; null = pixel space"
     )
     scaling_factor: float = Field(default=0.18215, gt=0, description="multiplies the latents, > 0")
@@ -85,7 +86,7 @@ def load_vae(pretrained: str) -> AutoencoderKL:
 
 
 def _locate(pretrained: str) -> Found:
-    path = Path(pretrained).expanduser()
+    path = expanded(pretrained)
     if path.is_file():
         raise CheckpointError(f"vae.pretrained: {pretrained}: a file; give its folder, in diffusers' format")
     known = path.is_dir() or pretrained.startswith(FOLDER_NAMES)

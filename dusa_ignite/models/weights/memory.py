@@ -14,13 +14,13 @@ def free_memory() -> int | None:
     """Bytes that this process can still take, by the machine and by its container; ``None`` where nobody says."""
     free = []
     with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
     with suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
-        used = int((group / "memory.current").read_text())
-        cached = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
-        free.append(int((group / "memory.max").read_text()) - used + (int(cached[1]) if cached else 0))
+        used = int((group / "memory.current").read_text(encoding="utf-8"))
+        cached = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(encoding="utf-8"), re.MULTILINE)
+        free.append(int((group / "memory.max").read_text(encoding="utf-8")) - used + (int(cached[1]) if cached else 0))
     return max(0, min(free)) if free else None
 
 
