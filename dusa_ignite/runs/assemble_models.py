@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import ignite.distributed as idist
 import torch
 
@@ -15,6 +18,13 @@ from dusa_ignite.models.early_norms import early_norm_parameters
 from dusa_ignite.models.guides import find_family
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype
+from dusa_ignite.runs.shapes import Shapes
+from dusa_ignite.utils.own_parts import is_reference
+from dusa_ignite.utils.quiet import quiet
+
+T = TypeVar("T")
+
+META = torch.device("meta")
 
 
 def learns(config: Config) -> bool:
@@ -22,8 +32,12 @@ def learns(config: Config) -> bool:
     return find_method(config.method.name).trains != "nothing"
 
 
-def classifier_of(config: Config) -> Classifier:
+def classifier_of(config: Config, *, shapes_only: bool = False) -> Classifier:
     """The classifier on its device; what the method trains of it requires gradients.
+
+    Args:
+        config: the whole.
+        shapes_only: on torch's meta device instead, without its weights.
 
     Raises:
         CheckpointError: timm does not know it, or its weights are missing or do not fit.
@@ -31,13 +45,13 @@ def classifier_of(config: Config) -> Classifier:
     """
     method = find_method(config.method.name)
     options = dict(config.classifier)
-    options["pretrained"] = options["pretrained"] and options["checkpoint"] is None
+    options["pretrained"] = options["pretrained"] and options["checkpoint"] is None and not shapes_only
     if method.source_statistics:
         options["batch_norm"] = "source"
     if method.trains == "nothing":
         options["trainable"] = "none"
-    classifier = build_classifier(options.pop("name"), **options)
-    classifier = classifier.to(idist.device(), model_dtype(config.run.precision))
+    classifier = build_classifier(options.pop("name"), **options, load=not shapes_only)
+    classifier = classifier.to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
     if method.trains == "early_norms":
         chosen = early_norm_parameters(classifier)
         classifier.requires_grad_(False)
@@ -46,16 +60,24 @@ def classifier_of(config: Config) -> Classifier:
     return classifier
 
 
-def guide_of(config: Config) -> Guide | None:
-    """VAE, path and transformer on their device; ``None`` where the method needs none."""
+def guide_of(config: Config, *, shapes_only: bool = False) -> Guide | None:
+    """VAE, path and transformer on their device; ``None`` where the method needs none.
+
+    Args:
+        config: the whole.
+        shapes_only: on torch's meta device instead, without their weights; the VAE is taken for Stable Diffusion's.
+    """
     if not find_method(config.method.name).guided:
         return None
     assert config.transformer is not None
     assert config.path is not None
     in_latents = config.vae.pretrained is not None
     options = config.transformer.model_dump(exclude={"image_size", "trainable"})
+    checkpoint, vae = options.pop("checkpoint"), config.vae.pretrained
+    if shapes_only:
+        checkpoint, vae = "random", vae and "random"
     transformer = load_transformer(
-        options.pop("checkpoint"),
+        checkpoint,
         latent_size=config.transformer.image_size // (DOWNSAMPLING if in_latents else 1),
         in_channels=LATENT_CHANNELS if in_latents else PIXEL_CHANNELS,
         **options,
@@ -66,11 +88,11 @@ def guide_of(config: Config) -> Guide | None:
         transformer,
         path=find_family(config.transformer.family).paths[config.path.name],
         image_size=config.transformer.image_size,
-        vae=load_vae(config.vae.pretrained) if config.vae.pretrained is not None else None,
+        vae=load_vae(vae) if vae is not None else None,
         scaling_factor=config.vae.scaling_factor,
         autocast_dtype=autocast_dtype(config.run.precision),
     )
-    return guide.eval().to(idist.device(), model_dtype(config.run.precision))
+    return guide.eval().to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
 
 
 def optimizer_of(config: Config, classifier: Classifier, guide: Guide | None) -> torch.optim.Optimizer | None:
@@ -109,3 +131,43 @@ def norm_ema_of(config: Config, classifier: Classifier) -> NormEMA | None:
     if config.norm_ema is None or not learns(config):
         return None
     return NormEMA(classifier, micro_batch_size=config.data.micro_batch_size, **config.norm_ema.model_dump())
+
+
+def shapes_of(config: Config) -> Shapes:
+    """What the memory of a run depends on, known before anything is built.
+
+    Parts of the user's own, and what cannot be built without content, are named as unknown: it is no error here.
+    """
+    method = find_method(config.method.name)
+    name, family = config.classifier.name, config.transformer.family if config.transformer else ""
+    unknown = []
+    classifier = None if is_reference(name) else _without_content(classifier_of, config)
+    if classifier is None:
+        unknown.append(f"classifier.name={name}")
+    guide = _without_content(guide_of, config) if method.guided else None
+    if guide is None and method.guided:
+        unknown.append(f"transformer.family={family}")
+    if method.footprint.__func__ is Method.footprint.__func__ and is_reference(config.method.name):  # type: ignore[attr-defined]
+        unknown.append(f"method.name={config.method.name}")
+    return Shapes(
+        classifier=classifier,
+        guide=guide,
+        learns=learns(config),
+        moments=config.optimizer.moments,
+        footprint=method.footprint(config.method),
+        averages_norms=config.norm_ema is not None and learns(config),
+        batch_size=config.data.batch_size,
+        micro_batch_size=config.data.micro_batch_size,
+        resets=SETTINGS[config.setting].resets != "never" and learns(config),
+        background=config.checkpoint.background,
+        sharded=config.distributed.strategy == "fsdp",
+        unknown=tuple(unknown),
+    )
+
+
+def _without_content(build: Callable[..., T], config: Config) -> T | None:
+    try:
+        with META, quiet():
+            return build(config, shapes_only=True)
+    except Exception:  # a model may do anything that needs content; what is wrong with the config, building it says
+        return None

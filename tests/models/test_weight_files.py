@@ -37,7 +37,7 @@ from support.weight_files import (
 from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.models import build_classifier
 from dusa_ignite.models.weights import kinds as kinds_module
-from dusa_ignite.models.weights import load_strict, load_weights, memory, read
+from dusa_ignite.models.weights import load_strict, load_weights, read
 
 WEIGHTS = timm_weights()
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
@@ -416,7 +416,7 @@ def test_too_little_memory_is_not_called_damage(tmp_path: Path, monkeypatch: pyt
     assert re.match(
         r"not enough memory: it takes .* KiB, 1000 bytes are free; not read", refused(tmp_path / "weights.pt")
     )
-    assert (memory.free_memory() or 2**30) > 2**20
+    assert (free_memory() or 2**30) > 2**20
 
 
 # No option leads around it
