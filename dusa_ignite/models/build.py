@@ -103,7 +103,7 @@ def build_classifier(
             :func:`dusa_ignite.models.view.resolve_view`.
         batch_norm: see :class:`Classifier`.
         options: further keyword arguments of ``timm.create_model`` or of the factory.
-        load: ``False`` = leave the checkpoint's weights out, for shapes alone.
+        load: ``False`` = neither load a checkpoint nor try the model, for shapes alone.
 
     Raises:
         CheckpointError: timm does not know the name or cannot build it, or the weights are missing or do not fit.
@@ -134,7 +134,8 @@ def build_classifier(
         check_library(weights, backbone.state_dict(), where=f"{key}: {checkpoint}")
         load_strict(backbone, weights, source=f"{key}: {checkpoint}")
     classifier = Classifier(backbone, view=seen, batch_norm=batch_norm)
-    _check_input(classifier, name)
+    if load:
+        _check_input(classifier, name)
     set_trainable(classifier, trainable)
     return classifier
 

@@ -18,6 +18,7 @@ from dusa_ignite.handlers.tracking import check_tracking
 from dusa_ignite.models.metadata import metadata_of
 from dusa_ignite.runs.assemble_models import classifier_of, guide_of, learns, method_of, norm_ema_of, optimizer_of
 from dusa_ignite.runs.class_check import FoundData, check_classes
+from dusa_ignite.runs.memory_check import check_memory
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
 from dusa_ignite.runs.parallel import full_state, parallelize
 from dusa_ignite.runs.parts import HandlerOptions, Parts
@@ -35,6 +36,7 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
         UserError: something in the config, the data or the weights cannot be used.
     """
     tracking = on_rank_zero(lambda: check_tracking(**config.tracking.model_dump(), resumed=resumed))
+    memory = on_rank_zero(lambda: check_memory(config, refuse=config.run.memory_check))
     set_up(config)
 
     data = data_of(config)
@@ -51,6 +53,7 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
             own_parts=own_parts(config),
         )
     )
+    description |= {"memory_estimate_bytes": {need.where: dict(need.parts) for need in memory.needs}}
     description |= {"view": classifier.source_view.describe(), **data.describe()}
     sharded = config.distributed.strategy == "fsdp"
     parallelize(classifier, guide, stream, sharded=sharded)
@@ -77,7 +80,7 @@ def assemble(config: Config, *, resumed: bool = False) -> Parts:
         resets=SETTINGS[config.setting].resets if learns(config) else "never",
         tracking={**tracking, "parameters": config.model_dump(mode="json")},
         description=description,
-        notes=[*data.notes(), str(classifier.source_view)],
+        notes=[str(memory), *data.notes(), str(classifier.source_view)],
         summary=config.model_dump(include={"name", "setting", "seed"}) | {"method": config.method.name},
         options=HandlerOptions(
             log_every_seconds=config.run.log_every_seconds,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import ignite.distributed as idist
@@ -171,3 +171,33 @@ def _without_content(build: Callable[..., T], config: Config) -> T | None:
             return build(config, shapes_only=True)
     except Exception:  # a model may do anything that needs content; what is wrong with the config, building it says
         return None
+
+
+def micro_batch_size_of(config: Config) -> int:
+    """Images in the graph at once."""
+    return config.data.micro_batch_size
+
+
+def with_micro_batches(config: Config, size: int) -> Config:
+    """The same run with micro-batches of so many images."""
+    return _with(config, "data", micro_batch_size=size)
+
+
+def smaller(config: Config) -> Iterator[tuple[str, Config]]:
+    """Options, as ``key=value``, with which the run may take less memory, and the run with each of them."""
+    method = find_method(config.method.name)
+    transformer, trainable = config.transformer if method.guided else None, config.classifier.trainable
+    if trainable == "all" and method.trains == "anything":
+        yield "classifier.trainable=norm", _with(config, "classifier", trainable="norm")
+    if transformer and transformer.trainable and trainable != "none":
+        yield "transformer.trainable=false", _with(config, "transformer", trainable=False)
+    if transformer and autocast_dtype(config.run.precision) is None:
+        yield "run.precision=bfloat16", _with(config, "run", precision="bfloat16")
+    if transformer and config.distributed.strategy == "ddp" and idist.get_world_size() > 1:
+        yield "distributed.strategy=fsdp", _with(config, "distributed", strategy="fsdp")
+    if config.checkpoint.background is not False:
+        yield "checkpoint.background=false", _with(config, "checkpoint", background=False)
+
+
+def _with(config: Config, section: str, **options: object) -> Config:
+    return config.model_copy(update={section: getattr(config, section).model_copy(update=options)})

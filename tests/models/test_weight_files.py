@@ -38,6 +38,7 @@ from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.models import build_classifier
 from dusa_ignite.models.weights import kinds as kinds_module
 from dusa_ignite.models.weights import load_strict, load_weights, read
+from dusa_ignite.utils.memory import free_memory
 
 WEIGHTS = timm_weights()
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
