@@ -126,7 +126,9 @@ class _FusedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        result = query.new_empty(*query.shape[:-1], value.shape[-1])
+        *batch, heads, tokens, _ = (1, *query.shape) if query.dim() == 3 else query.shape
+        result = query.new_empty(*batch, tokens, heads, value.shape[-1]).transpose(-3, -2)  # as the kernels lay it out
+        result = result.view(*query.shape[:-1], value.shape[-1])
         ctx.save_for_backward(query, key, value, result, query.new_empty(query.shape[:-1], dtype=torch.float32))
         return result
 

@@ -53,7 +53,8 @@ def transformer_usage(guide: Guide, passes: int, *, graph: bool, embedded: bool)
         vectors = some.new_empty(passes, guide.class_embeddings().shape[1]).requires_grad_(graph)
         return transformer.forward_embedded(noised, times, vectors)  # type: ignore[operator]
 
-    return usage(predict, present=weights(transformer), graph=graph, half=guide.autocast_dtype)
+    present = [*weights(transformer), noised, times, classes]
+    return usage(predict, present=present, graph=graph, half=guide.autocast_dtype)
 
 
 def encoding_usage(guide: Guide, images: int) -> Usage:

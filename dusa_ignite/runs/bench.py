@@ -53,7 +53,8 @@ def measure(config: Config, *, updates: int, pixels: int, folder: Path | None) -
     memory = check_memory(config, refuse=config.run.memory_check, whole_run=False)
     with explained(config, whole_run=False):
         rows = rows_of(config, updates=updates, pixels=pixels, folder=folder)
-    return [*rows[:-1], ["estimate", str(memory).removeprefix("memory: about ")], rows[-1]]
+    estimates = [[f"estimate, {need.where}", f"{need.total / 2**30:.2f} GiB"] for need in memory.needs[:1]]
+    return [*rows[:-1], *estimates, rows[-1]]
 
 
 def rows_of(config: Config, *, updates: int, pixels: int, folder: Path | None) -> list[list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import ignite.distributed as idist
@@ -104,18 +104,19 @@ def memory_of(config: Config, *, whole_run: bool = True) -> Memory:
         whole_run: ``False`` = an update alone, without what resets and checkpoints keep.
     """
     shapes = shapes_of(config)
+    unknown = list(shapes.unknown)
     on_gpu, processes = idist.device().type == "cuda", idist.get_nproc_per_node()
-    update, kept = update_parts(shapes, processes=idist.get_world_size()), {}
+    update, kept = update_parts(shapes, processes=idist.get_world_size(), unknown=unknown), {}
     if whole_run:
         background = on_gpu if shapes.background is None else shapes.background
         kept = kept_parts(shapes, processes=processes, background=background)
     if not on_gpu:
         parts = {name: size * processes for name, size in update.items()} | kept
-        return Memory((Need("on the CPU", parts, free_memory()),), shapes.unknown)
+        return Memory((Need("on the CPU", parts, free_memory()),), tuple(unknown))
     built = {"weights until they are on the GPU": processes * model_bytes(shapes)}
     host = max(built, kept, key=lambda parts: sum(parts.values()))
     free, _ = torch.cuda.mem_get_info(idist.device())
-    return Memory((Need("on the GPU", update, free), Need("in host memory", host, free_memory())), shapes.unknown)
+    return Memory((Need("on the GPU", update, free), Need("in host memory", host, free_memory())), tuple(unknown))
 
 
 def model_bytes(shapes: Shapes) -> int:
@@ -138,9 +139,12 @@ def kept_parts(shapes: Shapes, *, processes: int, background: bool) -> dict[str,
     return parts
 
 
-def update_parts(shapes: Shapes, *, processes: int) -> dict[str, int]:
-    """What one of so many processes holds on its device while it makes an update; ``activations`` come on top of
-    everything else at the worst moment."""
+def update_parts(shapes: Shapes, *, processes: int, unknown: list[str]) -> dict[str, int]:
+    """What one of so many processes holds on its device while it makes an update.
+
+    ``activations`` are what comes on top of everything else at the worst moment; what cannot be measured of them is
+    added to ``unknown``.
+    """
     classifier, guide, footprint = shapes.classifier, shapes.guide, shapes.footprint
     share = math.ceil(shapes.batch_size / processes)
     shards = processes if shapes.sharded else 1
@@ -161,7 +165,7 @@ def update_parts(shapes: Shapes, *, processes: int) -> dict[str, int]:
         "weights": own_weights + guide_weights,
         "gradients": gradients,
         "optimizer": shapes.moments * gradients,
-        "activations": _most_at_once(shapes, share, own=own, guides=guides) - gradients,
+        "activations": _most_at_once(shapes, share, own=own, guides=guides, unknown=unknown) - gradients,
         "copies": copies,
         "batch": share * pixels * (1 + 2 * float_size),  # as bytes, as floats and as the classifier's view
     }
@@ -180,19 +184,22 @@ def _gathered(transformer: torch.nn.Module) -> int:
     return GATHERED_BLOCKS * max(blocks, default=0)
 
 
-def _most_at_once(shapes: Shapes, share: int, *, own: int, guides: int) -> int:
+def _most_at_once(shapes: Shapes, share: int, *, own: int, guides: int, unknown: list[str]) -> int:
     """The most bytes that gradients and passes of the models take together, at any moment of an update.
 
     Args:
         shapes: of the run.
         share: images of the batch that this process holds.
         own, guides: bytes of the classifier's and of the transformer's gradients.
+        unknown: see :func:`update_parts`.
     """
     classifier, footprint = shapes.classifier, shapes.footprint
     count = footprint.update_images or share
     micro = min(count, shapes.micro_batch_size)
     piece = count if classifier is not None and _sees_whole_batch(classifier, footprint.whole_batch) else micro
-    own_pass = Usage() if classifier is None else classifier_usage(classifier, piece, graph=shapes.learns)
+    own_pass = Usage()
+    if classifier is not None:
+        own_pass = _measured(lambda: classifier_usage(classifier, piece, graph=shapes.learns), "classifier", unknown)
     if not shapes.learns:
         return own_pass.peak
     before = own + guides if count > piece else 0  # the gradients of earlier pieces
@@ -200,7 +207,8 @@ def _most_at_once(shapes: Shapes, share: int, *, own: int, guides: int) -> int:
     learning = (before or guides) + graphs_beside + own_pass.peak
     asking = 0
     if shapes.guide is not None:
-        asking = own_pass.graph + (before or (guides if piece > micro else 0)) + _guide_peak(shapes, micro)
+        asking = _measured(lambda: _guide_usage(shapes, micro), "guide", unknown).peak
+        asking += own_pass.graph + (before or (guides if piece > micro else 0))
     return max(learning, asking, own + guides)
 
 
@@ -209,15 +217,22 @@ def _sees_whole_batch(classifier: torch.nn.Module, for_any_statistics: bool) -> 
     return bool(classifier.uses_batch_statistics) or (for_any_statistics and has_batch_norm)
 
 
-def _guide_peak(shapes: Shapes, images: int) -> int:
+def _measured(measure: Callable[[], Usage], model: str, unknown: list[str]) -> Usage:
+    try:
+        return measure()
+    except Exception:  # a model may do anything that needs content
+        unknown.append(f"the activations of the {model}")
+        return Usage()
+
+
+def _guide_usage(shapes: Shapes, images: int) -> Usage:
     """What the guide takes for a micro-batch: while it encodes, and while it predicts and learns."""
     guide, footprint = shapes.guide, shapes.footprint
     assert guide is not None
     through = footprint.through_guide
     graph = through or bool(trained(guide.transformer))
-    peaks = [encoding_usage(guide, images).peak]
+    used = [encoding_usage(guide, images)]
     for passes, with_graph in ((footprint.guide_passes, graph), (footprint.guide_passes_alone, False)):
         if passes:
-            used = transformer_usage(guide, passes * images, graph=with_graph, embedded=through)
-            peaks.append(used.peak)
-    return max(peaks)
+            used.append(transformer_usage(guide, passes * images, graph=with_graph, embedded=through))
+    return max(used, key=lambda one: one.peak)
