@@ -147,6 +147,21 @@ def test_every_method_can_be_estimated(method: Any) -> None:
     assert found.parts["activations"] > 0
 
 
+def test_a_gpu_and_the_memory_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.idist, "device", lambda: torch.device("cuda:0"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5 * 2**30, 9 * 2**30))
+    leave(2**30, monkeypatch)
+    found = memory_of(digits("run.precision=bfloat16"))
+    device, host = found.needs
+    assert (device.where, device.free, host.where, host.free) == ("on the GPU", 5 * 2**30, "in host memory", 2**30)
+    assert host.parts.keys() == {"snapshot", "checkpoint copy"}  # in the background, as on GPUs by default
+    assert "5.0 GiB free; " in str(found)
+    leave(1000, monkeypatch)
+    assert not memory_of(digits("run.precision=bfloat16")).fits
+    source = memory_of(digits("run.precision=bfloat16", "method.name=source"))
+    assert source.needs[1].parts.keys() == {"weights until they are on the GPU"}
+
+
 # Own parts
 
 
