@@ -39,6 +39,10 @@ class CheckpointError(UserError):
     """A weights file is missing, unreadable, or does not fit the model."""
 
 
+class OutOfMemory(UserError):
+    """A run takes more memory than there is; the message says what would take less."""
+
+
 class Interrupted(Exception):
     """A signal asked the run to stop; it has been saved."""
 

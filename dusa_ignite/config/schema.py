@@ -56,6 +56,9 @@ class RunOptions(Section):
     max_skipped_in_a_row: int = Field(
         default=10, ge=1, description="stop after so many consecutive updates with a non-finite loss or gradient, >= 1"
     )
+    memory_check: bool = Field(
+        default=True, description="end before anything is built where the memory that is free will not do"
+    )
 
 
 class Config(Section):

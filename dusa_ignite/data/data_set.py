@@ -49,7 +49,9 @@ class DataSet(Section):
         description="folder of class folders with clean images, measured before the first update; embedded = the "
         "digits'; null = none",
     )
-    clean_images: int = Field(default=256, ge=1, le=10**7, description="of it, drawn evenly over the classes, >= 1; at most all")
+    clean_images: int = Field(
+        default=256, ge=1, le=10**7, description="of it, drawn evenly over the classes, >= 1; at most all"
+    )
     clean_minimum: float | None = Field(
         default=None, ge=0, le=1, description="accuracy on them below which a run does not begin, in [0, 1]; null = any"
     )

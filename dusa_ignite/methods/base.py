@@ -12,6 +12,7 @@ from ignite.engine import Engine
 from pydantic import Field
 
 from dusa_ignite.engine import Batch, Output
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.step import finite_step, trainable_parameters
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.forward import backpropagate, predict
@@ -98,6 +99,11 @@ class Method:
     """Images that a batch needs, over all processes."""
     has_teacher: ClassVar[bool] = False
     """Whether it predicts with an average over batches, which no reset before every batch can do."""
+
+    @classmethod
+    def footprint(cls, options: Any) -> Footprint:
+        """What it keeps in memory beside the models, with these options; for the estimate before a run alone."""
+        return Footprint()
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.mixed_statistics import MixedStatistics, batch_norm_layers
 from dusa_ignite.models.views import Images
 
@@ -39,6 +40,11 @@ class Bn(Method):
 
     trains = "nothing"
     source_statistics = True  # it takes the batch's by itself
+
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:
+        """Nothing is kept."""
+        return Footprint(whole_batch=True)
 
     @torch.no_grad()
     def adapt(self, images: Images, batch: Batch) -> Step:

@@ -25,6 +25,7 @@ from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.losses import symmetric_cross_entropy
 from dusa_ignite.methods.step import named_trainable
 from dusa_ignite.methods.teacher import Teacher, frozen_copy
@@ -60,6 +61,11 @@ class Cotta(Method):
         )
 
     has_teacher = True
+
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:
+        """Teacher and source model."""
+        return Footprint(classifiers=2)
 
     def __init__(self, options: Options | None = None, **parts: Any) -> None:
         super().__init__(options, **parts)

@@ -19,6 +19,7 @@ from pydantic import Field
 from dusa_ignite.distributed.collectives import global_sums
 from dusa_ignite.methods.base import Method
 from dusa_ignite.methods.draws import Draws
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.guided import GuidedMethod, noised
 from dusa_ignite.methods.losses import squared_errors
 from dusa_ignite.models.views import Images
@@ -53,6 +54,11 @@ class DiffusionTta(GuidedMethod):
             """More classes to mix than there are."""
             if (self.top_k or 0) > num_classes:
                 yield Problem(("method.top_k",), f"{self.top_k} is not allowed; allowed: <= {num_classes} classes")
+
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:
+        """The guide predicts every sample, and the classifier learns through it."""
+        return Footprint(guide_passes=options.num_samples, through_guide=True)
 
     def __init__(self, options: Options | None = None, *, predict_after: bool = False, **parts: Any) -> None:
         options = options or self.Options()

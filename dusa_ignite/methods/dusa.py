@@ -17,6 +17,7 @@ from dusa_ignite.methods.base import Method
 from dusa_ignite.methods.candidates import select_candidates
 from dusa_ignite.methods.diagnostics import guidance_diagnostics
 from dusa_ignite.methods.draws import Draws
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.guided import GuidedMethod, noised
 from dusa_ignite.methods.losses import Loss, dusa_loss
 from dusa_ignite.models.views import Images
@@ -51,6 +52,11 @@ class Dusa(GuidedMethod):
                     f"num_top {self.num_top} + num_random {self.num_random} is more than there are classes; "
                     f"allowed: together <= classifier.num_classes = {num_classes}",
                 )
+
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:
+        """The guide predicts every candidate."""
+        return Footprint(guide_passes=options.num_top + options.num_random)
 
     @property
     def num_columns(self) -> int:

@@ -16,6 +16,7 @@ import torch
 
 from dusa_ignite.methods.draws import Draws
 from dusa_ignite.methods.dusa import Dusa
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.guided import noised
 from dusa_ignite.methods.losses import dusa_loss, image_losses
 from dusa_ignite.models.views import Images
@@ -28,6 +29,11 @@ class DusaU(Dusa):
         """DUSA with only the guide's unconditional branch learning (arXiv 2501.00873); options as for dusa."""
 
         name: Literal["dusa_u"] = "dusa_u"  # type: ignore[assignment]
+
+    @classmethod
+    def footprint(cls, options: Dusa.Options) -> Footprint:
+        """The unconditional prediction has a graph, those of the candidates have none."""
+        return Footprint(guide_passes=1, guide_passes_alone=options.num_top + options.num_random)
 
     def objective(self, images: Images, logits: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss of a micro-batch, and the squared error of each candidate's own prediction (b, K)."""

@@ -25,6 +25,7 @@ from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step
 from dusa_ignite.methods.entropy import EntropyMethod
 from dusa_ignite.methods.fisher import Fisher, backpropagate_drift, clean_batches, fisher_information
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.models.views import Images
 from dusa_ignite.utils.section import PathText
 
@@ -66,6 +67,11 @@ class Eata(EntropyMethod):
                     f"which is ETA"
                 )
             return value
+
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:
+        """Fisher information and source values."""
+        return Footprint(trained=2 if options.beta else 0)
 
     def __init__(self, options: Options | None = None, **parts: Any) -> None:
         super().__init__(options, **parts)

@@ -22,6 +22,11 @@ class OptimizerOptions(Section):
     transformer_lr: float | None = Field(default=None, ge=0, description="the transformer's, >= 0; null = lr")
     weight_decay: float = Field(default=0.0, ge=0, description=">= 0")
 
+    @property
+    def moments(self) -> int:
+        """Numbers kept per parameter."""
+        return 2
+
     def build(self, groups: Groups, *, sharded: bool) -> torch.optim.Optimizer:
         """The optimizer over groups that have their learning rates; ``sharded`` if some are spread over processes."""
         raise NotImplementedError
@@ -54,6 +59,11 @@ class Sgd(OptimizerOptions):
 
     name: Literal["sgd"] = "sgd"
     momentum: float = Field(default=0.9, ge=0, lt=1, description="in [0, 1)")
+
+    @property
+    def moments(self) -> int:
+        """The momentum, if any."""
+        return 1 if self.momentum else 0
 
     def build(self, groups: Groups, *, sharded: bool) -> torch.optim.Optimizer:
         """torch's SGD, which has no fused form for shards."""

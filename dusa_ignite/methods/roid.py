@@ -27,6 +27,7 @@ from dusa_ignite.distributed.collectives import all_reduce_gradients, gather_bat
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.losses import symmetric_cross_entropy
 from dusa_ignite.methods.teacher import source_values
 from dusa_ignite.models.classifier import Classifier
@@ -59,6 +60,11 @@ class Roid(Method):
 
     trains = "norms"
     smallest_batch = 2
+
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:
+        """The source values; clean and augmented images are in the graph together."""
+        return Footprint(trained=1, graphs=2 if options.consistency else 1)
 
     def __init__(self, options: Options | None = None, **parts: Any) -> None:
         super().__init__(options, **parts)

@@ -27,6 +27,7 @@ from dusa_ignite.engine import Batch
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.base import Method, Step
 from dusa_ignite.methods.entropy import entropy
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.memory_bank import MemoryBank
 from dusa_ignite.methods.robust_norm import RobustNorm
 from dusa_ignite.methods.teacher import Teacher
@@ -62,6 +63,12 @@ class Rotta(Method):
     trains = "norms"
     source_statistics = True  # from which the robust ones start
     has_teacher = True
+
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:
+        """The teacher and the bank, all of which is learnt from."""
+        size = options.memory_size
+        return Footprint(classifiers=1, images=size, update_images=size, whole_batch=True)
 
     def __init__(self, options: Options | None = None, **parts: Any) -> None:
         super().__init__(options, **parts)

@@ -28,6 +28,7 @@ from dusa_ignite.distributed.collectives import global_sum
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step
 from dusa_ignite.methods.entropy import EntropyMethod
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.teacher import source_values
 from dusa_ignite.models.views import Images
 
@@ -55,6 +56,11 @@ class Sar(EntropyMethod):
         )
 
     trains = "early_norms"
+
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:
+        """The source values, and what the parameters were before they are perturbed."""
+        return Footprint(trained=2)
 
     def __init__(self, options: Options | None = None, **parts: Any) -> None:
         super().__init__(options, **parts)

@@ -86,6 +86,7 @@ def build_classifier(
     view: ViewOptions | None = None,
     batch_norm: str = "batch",
     options: dict[str, Any] | None = None,
+    load: bool = True,
 ) -> Classifier:
     """Build any timm classifier, or one of your own, in eval mode and float32.
 
@@ -105,6 +106,7 @@ def build_classifier(
             :func:`dusa_ignite.models.view.resolve_view`.
         batch_norm: see :class:`Classifier`.
         options: further keyword arguments of ``timm.create_model`` or of the factory.
+        load: ``False`` = neither load a checkpoint nor try the model, for shapes alone.
 
     Raises:
         CheckpointError: timm does not know the name or cannot build it, or the weights are missing or do not fit.
@@ -129,13 +131,14 @@ def build_classifier(
     own_size = timm.data.resolve_model_data_config(backbone)["input_size"][-1]
     if (image_size is not None or seen.image_size != own_size) and hasattr(backbone, "set_input_size"):
         backbone.set_input_size(seen.image_size)  # models of a fixed size; interpolates the position embedding
-    if checkpoint is not None:
+    if checkpoint is not None and load:
         key = "classifier.name" if checkpoint == name else "classifier.checkpoint"
         weights = load_weights(checkpoint, key=key, embedded="classifier", wanted=backbone.state_dict())
         check_library(weights, backbone.state_dict(), where=f"{key}: {checkpoint}")
         load_strict(backbone, weights, source=f"{key}: {checkpoint}")
     classifier = Classifier(backbone, view=seen, batch_norm=batch_norm)
-    _check_input(classifier, name)
+    if load:
+        _check_input(classifier, name)
     set_trainable(classifier, trainable)
     return classifier
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dusa_ignite.models.inspect_weights import WeightsReport
-from dusa_ignite.models.weights.memory import readable
 from dusa_ignite.models.weights.shown import shown
+from dusa_ignite.utils.memory import readable
 
 SHOWN = 5  # class names
 

@@ -32,6 +32,7 @@ from dusa_ignite.runs import claim
 from dusa_ignite.runs.assemble import Parts, assemble
 from dusa_ignite.runs.finish import finish, save_rows_to
 from dusa_ignite.runs.folder import log_to
+from dusa_ignite.runs.memory_check import explained
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
     """
     log_to(None)
     folder = Path(config.output_dir) / config.name
-    with claim.claim(folder, config, overwrite=overwrite) as start:
+    with explained(config), claim.claim(folder, config, overwrite=overwrite) as start:
         if start == "finished":
             return
         resumed = start == "unfinished"

@@ -34,6 +34,7 @@ from dusa_ignite.runs.assemble_models import (
     stateful_of,
 )
 from dusa_ignite.runs.class_check import FoundData, check_classes
+from dusa_ignite.runs.memory_check import check_memory
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
 from dusa_ignite.runs.parallel import full_state, parallelize
 from dusa_ignite.runs.parts import CheckOptions, HandlerOptions, Parts
@@ -52,6 +53,7 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
         UserError: something in the config, the data or the weights cannot be used.
     """
     tracking = on_rank_zero(lambda: check_tracking(**config.tracking.model_dump(), resumed=resumed))
+    memory = on_rank_zero(lambda: check_memory(config, refuse=config.run.memory_check))
     set_up(config)
 
     data = data_of(config)
@@ -62,7 +64,8 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
     description = on_rank_zero(lambda: description_of(config, data, classifier, guide))
     scored_over = score_over.describe() if score_over else {"over": "all", "classes": classifier.num_classes}
     description["scored_over"] = scored_over
-    notes = [*data.notes(), str(classifier.source_view)]
+    description["memory_estimate_bytes"] = {need.where: dict(need.parts) for need in memory.needs}
+    notes = [str(memory), *data.notes(), str(classifier.source_view)]
     clean = None if updated else clean_result_of(config, data.classes, classifier, guide)
     if clean is not None:
         clean.check(config.data.clean_minimum)

@@ -23,14 +23,20 @@ from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_C
 from dusa_ignite.runs.clean_check import CleanResult, measure_clean
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype
 
+META = torch.device("meta")
+
 
 def learns(config: Config) -> bool:
     """Whether the method changes any parameter."""
     return find_method(config.method.name).trains != "nothing"
 
 
-def classifier_of(config: Config) -> Classifier:
+def classifier_of(config: Config, *, shapes_only: bool = False) -> Classifier:
     """The classifier on its device; what the method trains of it requires gradients.
+
+    Args:
+        config: the whole.
+        shapes_only: on torch's meta device instead, without its weights.
 
     Raises:
         CheckpointError: timm does not know it, or its weights are missing or do not fit.
@@ -38,13 +44,13 @@ def classifier_of(config: Config) -> Classifier:
     """
     method = find_method(config.method.name)
     options = dict(config.classifier)
-    options["pretrained"] = options["pretrained"] and options["checkpoint"] is None
+    options["pretrained"] = options["pretrained"] and options["checkpoint"] is None and not shapes_only
     if method.source_statistics:
         options["batch_norm"] = "source"
     if method.trains == "nothing":
         options["trainable"] = "none"
-    classifier = build_classifier(options.pop("name"), **options)
-    classifier = classifier.to(idist.device(), model_dtype(config.run.precision))
+    classifier = build_classifier(options.pop("name"), **options, load=not shapes_only)
+    classifier = classifier.to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
     if method.trains == "early_norms":
         chosen = early_norm_parameters(classifier)
         classifier.requires_grad_(False)
@@ -53,16 +59,24 @@ def classifier_of(config: Config) -> Classifier:
     return classifier
 
 
-def guide_of(config: Config) -> Guide | None:
-    """VAE, path and transformer on their device; ``None`` where the method needs none."""
+def guide_of(config: Config, *, shapes_only: bool = False) -> Guide | None:
+    """VAE, path and transformer on their device; ``None`` where the method needs none.
+
+    Args:
+        config: the whole.
+        shapes_only: on torch's meta device instead, without their weights; the VAE is taken for Stable Diffusion's.
+    """
     if not find_method(config.method.name).guided:
         return None
     assert config.transformer is not None
     assert config.path is not None
     in_latents = config.vae.pretrained is not None
     options = config.transformer.model_dump(exclude={"image_size", "trainable"})
+    checkpoint, vae = options.pop("checkpoint"), config.vae.pretrained
+    if shapes_only:
+        checkpoint, vae = "random", vae and "random"
     transformer = load_transformer(
-        options.pop("checkpoint"),
+        checkpoint,
         latent_size=config.transformer.image_size // (DOWNSAMPLING if in_latents else 1),
         in_channels=LATENT_CHANNELS if in_latents else PIXEL_CHANNELS,
         **options,
@@ -73,11 +87,11 @@ def guide_of(config: Config) -> Guide | None:
         transformer,
         path=find_family(config.transformer.family).paths[config.path.name],
         image_size=config.transformer.image_size,
-        vae=load_vae(config.vae.pretrained) if config.vae.pretrained is not None else None,
+        vae=load_vae(vae) if vae is not None else None,
         scaling_factor=config.vae.scaling_factor,
         autocast_dtype=autocast_dtype(config.run.precision),
     )
-    return guide.eval().to(idist.device(), model_dtype(config.run.precision))
+    return guide.eval().to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
 
 
 def restrict_models(
@@ -149,9 +163,14 @@ def norm_ema_of(config: Config, classifier: Classifier) -> NormEMA | None:
     return NormEMA(classifier, micro_batch_size=config.data.micro_batch_size, **config.norm_ema.model_dump())
 
 
+def is_monitored(config: Config) -> bool:
+    """Whether something looks out for harm: where it is asked for, and where there can be any."""
+    return config.monitor.action != "off" and not find_method(config.method.name).predicts_as_source
+
+
 def monitor_of(config: Config, classifier: Classifier) -> HarmMonitor | None:
-    """What looks out for harm, with a copy of the classifier as it is now; ``None`` where nothing can do any."""
-    if config.monitor.action == "off" or find_method(config.method.name).predicts_as_source:
+    """What looks out for harm, with a copy of the classifier as it is now; ``None`` where nothing does."""
+    if not is_monitored(config):
         return None
     source = deepcopy(classifier).requires_grad_(False)
     source.use_source_statistics()

@@ -14,6 +14,7 @@ from dusa_ignite.config import Config
 from dusa_ignite.engine import Batch
 from dusa_ignite.handlers import AtomicSaver
 from dusa_ignite.runs import assemble, assemble_models
+from dusa_ignite.runs.memory_check import check_memory, explained
 from dusa_ignite.runs.provenance import hardware, peak_memory_bytes
 
 
@@ -44,7 +45,20 @@ def seconds(action: Any) -> float:
 
 
 def measure(config: Config, *, updates: int, pixels: int, folder: Path | None) -> list[list[str]]:
-    """Rows of what was measured."""
+    """Rows of what was measured.
+
+    Raises:
+        OutOfMemory: there is too little memory, by estimate or in fact.
+    """
+    memory = check_memory(config, refuse=config.run.memory_check, whole_run=False)
+    with explained(config, whole_run=False):
+        rows = rows_of(config, updates=updates, pixels=pixels, folder=folder)
+    estimates = [[f"estimate, {need.where}", f"{need.total / 2**30:.2f} GiB"] for need in memory.needs[:1]]
+    return [*rows[:-1], *estimates, rows[-1]]
+
+
+def rows_of(config: Config, *, updates: int, pixels: int, folder: Path | None) -> list[list[str]]:
+    """The same, without a check of memory."""
     assemble.set_up(config)
     classifier, guide = assemble_models.classifier_of(config), assemble_models.guide_of(config)
     optimizer = assemble_models.optimizer_of(config, classifier, guide)

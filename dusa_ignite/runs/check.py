@@ -8,7 +8,13 @@ from typing import Any
 from dusa_ignite.config import Config
 from dusa_ignite.runs.assemble import check_options_of, set_up
 from dusa_ignite.runs.check_data import classes_section, data_section
-from dusa_ignite.runs.check_models import classifier_section, clean_section, guide_section, method_section
+from dusa_ignite.runs.check_models import (
+    classifier_section,
+    clean_section,
+    guide_section,
+    memory_section,
+    method_section,
+)
 from dusa_ignite.runs.check_output import output_section
 from dusa_ignite.runs.check_report import CheckReport, Section
 from dusa_ignite.runs.check_subject import Subject
@@ -16,6 +22,7 @@ from dusa_ignite.runs.check_subject import Subject
 SECTIONS: tuple[Callable[[Subject], Section], ...] = (
     data_section,
     classes_section,
+    memory_section,
     classifier_section,
     guide_section,
     method_section,

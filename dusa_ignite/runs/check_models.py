@@ -15,6 +15,8 @@ from dusa_ignite.runs.assemble_models import (
 )
 from dusa_ignite.runs.check_report import Section, counted
 from dusa_ignite.runs.check_subject import Subject
+from dusa_ignite.runs.memory import memory_of
+from dusa_ignite.runs.memory_check import advice
 
 
 def classifier_section(subject: Subject) -> Section:
@@ -61,6 +63,18 @@ def method_section(subject: Subject) -> Section:
         section.facts["learning_parameters"] = learning
         learns = f"{counted(learning, 'parameter')} learn" if learning else "nothing learns"
         section.lines.append(f"{subject.options.method}: {learns}")
+    return section
+
+
+def memory_section(subject: Subject) -> Section:
+    """What the run takes of the memory that there is."""
+    section = Section("memory")
+    with section.collecting():
+        memory = memory_of(subject.config)
+        section.facts = {need.where: {"bytes": dict(need.parts), "free": need.free} for need in memory.needs}
+        section.lines.append(str(memory).removeprefix("memory: "))
+        if not memory.fits:
+            section.problems.append(f"this does not fit; {advice(subject.config, memory)}")
     return section
 
 

@@ -13,6 +13,7 @@ import torch
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.handlers.atomic_saver import reason_of, saved
 from dusa_ignite.utils.format import FORMAT_VERSION, why_not
+from dusa_ignite.utils.memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ def load(path: Path, *, mapped: bool = False) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise MemoryError(f"{path}: {reason_of(error)}") from error
         raise CheckpointError(f"{path}: cannot be read ({reason_of(error)}); every process needs to see it") from error
     return _of_this_format(path, content)
 
@@ -98,7 +101,7 @@ def _checked(path: Path) -> dict[str, Any]:
         ):  # EINVAL: sent to a place before the file's start
             raise CheckpointError(f"{path}: cannot be read ({error.strerror}); mend that, then --resume") from error
         reason = reason_of(error)
-        if "DefaultCPUAllocator" in reason:
+        if is_out_of_memory(error):
             raise MemoryError(f"{path}: {reason}") from error
         raise DamagedError(f"{path}: damaged ({reason})") from error
 

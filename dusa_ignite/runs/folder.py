@@ -25,6 +25,7 @@ FREE_TO_CHANGE = (
     "checkpoint",
     "distributed.timeout_minutes",
     "run.log_every_seconds",
+    "run.memory_check",
     "run.num_threads",
     "data.micro_batch_size",
     "data.num_workers",

@@ -35,6 +35,7 @@ MINIMAL_RESOLVED: dict[str, Any] = {
         "num_threads": None,
         "log_every_seconds": 10.0,
         "max_skipped_in_a_row": 10,
+        "memory_check": True,
     },
     "data": {
         "batch_size": 64,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import resource
 import tarfile
 import warnings
 import zipfile
@@ -37,7 +38,8 @@ from support.weight_files import (
 from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.models import build_classifier
 from dusa_ignite.models.weights import kinds as kinds_module
-from dusa_ignite.models.weights import load_strict, load_weights, memory, read
+from dusa_ignite.models.weights import load_strict, load_weights, read
+from dusa_ignite.utils.memory import free_memory
 
 WEIGHTS = timm_weights()
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
@@ -416,7 +418,19 @@ def test_too_little_memory_is_not_called_damage(tmp_path: Path, monkeypatch: pyt
     assert re.match(
         r"not enough memory: it takes .* KiB, 1000 bytes are free; not read", refused(tmp_path / "weights.pt")
     )
-    assert (memory.free_memory() or 2**30) > 2**20
+    assert (free_memory() or 2**30) > 2**20
+
+
+def test_memory_that_really_runs_out_is_not_called_damage(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(2**25)}, tmp_path / "weights.pt")  # 128 MiB
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 2**26, before[1]))
+    try:
+        line = refused(tmp_path / "weights.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert re.match(r"not enough memory to read it \(the file has 128.0 MiB, .* are free\); end other programs", line)
 
 
 # No option leads around it

@@ -6,7 +6,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from dusa_ignite.models.weights.memory import free_memory, readable
+from dusa_ignite.utils.memory import free_memory, readable
 
 STATE_DICT = "give a file written by torch.save(model.state_dict(), FILE) or by safetensors"
 DAMAGED = "damaged, or not a checkpoint; fetch it again, or give another file"

@@ -21,11 +21,11 @@ from dusa_ignite.models.weights.choose import (
     same,
     without_prefixes,
 )
-from dusa_ignite.models.weights.memory import is_out_of_memory
 from dusa_ignite.models.weights.places import Found, locate
 from dusa_ignite.models.weights.read import read_content
 from dusa_ignite.models.weights.shown import shown
 from dusa_ignite.models.weights.values import check_values, converted
+from dusa_ignite.utils.memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from safetensors import safe_open
 
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.weights.kinds import DAMAGED, kind_of
-from dusa_ignite.models.weights.memory import free_memory, is_out_of_memory, readable
+from dusa_ignite.utils.memory import free_memory, is_out_of_memory, readable
 
 
 class NumpyType:

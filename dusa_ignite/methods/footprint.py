@@ -1,0 +1,32 @@
+"""What a method keeps in memory beside the models, for the estimate before a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a method's updates take. The estimate knows the models' sizes and measures their passes.
+
+    Attributes:
+        classifiers: whole copies of the classifier that are kept, such as teachers.
+        trained: copies of the parameters that learn, such as their source values.
+        images: that are kept as uint8, in the classifier's size.
+        update_images: that an update learns from; ``None`` = the batch's.
+        whole_batch: layers of BatchNorm, whichever statistics the config gives them, see all images at once.
+        graphs: passes of the classifier whose graphs are held together, >= 1.
+        guide_passes: predictions of the guide per image that it learns from.
+        guide_passes_alone: further ones, without a graph.
+        through_guide: the gradient reaches the classifier through the guide, be that trained or not.
+    """
+
+    classifiers: int = 0
+    trained: int = 0
+    images: int = 0
+    update_images: int | None = None
+    whole_batch: bool = False
+    graphs: int = 1
+    guide_passes: int = 0
+    guide_passes_alone: int = 0
+    through_guide: bool = False

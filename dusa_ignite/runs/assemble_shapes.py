@@ -1,0 +1,114 @@
+"""What the memory of a run depends on, from its config, and what would take less of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import ignite.distributed as idist
+
+from dusa_ignite.config import Config
+from dusa_ignite.data.settings import SETTINGS
+from dusa_ignite.methods import Method
+from dusa_ignite.methods.find import find_method
+from dusa_ignite.methods.footprint import Footprint
+from dusa_ignite.runs.assemble_models import META, classifier_of, guide_of, is_monitored, learns
+from dusa_ignite.runs.numerics import autocast_dtype
+from dusa_ignite.runs.shapes import Shapes
+from dusa_ignite.utils.own_parts import is_reference
+from dusa_ignite.utils.quiet import quiet
+
+T = TypeVar("T")
+
+
+def shapes_of(config: Config) -> Shapes:
+    """What the memory of a run depends on, known before anything is built.
+
+    Parts of the user's own, and what cannot be built without content, are named as unknown: it is no error here.
+    """
+    method = find_method(config.method.name)
+    name, family = config.classifier.name, config.transformer.family if config.transformer else ""
+    unknown = []
+    classifier = None if is_reference(name) else _without_content(classifier_of, config)
+    if classifier is None:
+        unknown.append(f"classifier.name={name}")
+    guide = _without_content(guide_of, config) if method.guided else None
+    if guide is None and method.guided:
+        unknown.append(f"transformer.family={family}")
+    footprint = _footprint_of(config, method)
+    if footprint is None:
+        unknown.append(f"method.name={config.method.name}")
+    return Shapes(
+        classifier=classifier,
+        guide=guide,
+        learns=learns(config),
+        moments=config.optimizer.moments,
+        footprint=footprint or Footprint(),
+        averages_norms=config.norm_ema is not None and learns(config),
+        batch_size=config.data.batch_size,
+        micro_batch_size=config.data.micro_batch_size,
+        monitored=is_monitored(config),
+        snapshots=_snapshots(config) if learns(config) else 0,
+        background=config.checkpoint.background,
+        sharded=config.distributed.strategy == "fsdp",
+        unknown=tuple(unknown),
+    )
+
+
+def _snapshots(config: Config) -> int:
+    """States that are kept to go back to: the source model's, and with rollback two that come later."""
+    action = config.monitor.action if is_monitored(config) else "off"
+    if action == "rollback":
+        return 3
+    return int(action == "stop" or SETTINGS[config.setting].resets != "never")
+
+
+def _footprint_of(config: Config, method: type[Method]) -> Footprint | None:
+    """What the method says that it keeps; ``None`` where it is the user's own and does not."""
+    is_silent = method.footprint.__func__ is Method.footprint.__func__  # type: ignore[attr-defined]
+    if is_silent and is_reference(config.method.name):
+        return None
+    try:
+        return method.footprint(config.method)
+    except Exception:  # a user's file may raise anything
+        return None
+
+
+def _without_content(build: Callable[..., T], config: Config) -> T | None:
+    try:
+        with META, quiet():
+            return build(config, shapes_only=True)
+    except Exception:  # a model may do anything that needs content; what is wrong with the config, building it says
+        return None
+
+
+def micro_batch_size_of(config: Config) -> int:
+    """Images in the graph at once."""
+    return config.data.micro_batch_size
+
+
+def with_micro_batches(config: Config, size: int) -> Config:
+    """The same run with micro-batches of so many images."""
+    return _with(config, "data", micro_batch_size=size)
+
+
+def smaller(config: Config) -> Iterator[tuple[str, Config]]:
+    """Options, as ``key=value``, with which the run may take less memory, and the run with each of them."""
+    method = find_method(config.method.name)
+    transformer, trainable = config.transformer if method.guided else None, config.classifier.trainable
+    if trainable == "all" and method.trains == "anything":
+        yield "classifier.trainable=norm", _with(config, "classifier", trainable="norm")
+    if transformer and transformer.trainable and trainable != "none":
+        yield "transformer.trainable=false", _with(config, "transformer", trainable=False)
+    if transformer and autocast_dtype(config.run.precision) is None:
+        yield "run.precision=bfloat16", _with(config, "run", precision="bfloat16")
+    if transformer and config.distributed.strategy == "ddp" and idist.get_world_size() > 1:
+        yield "distributed.strategy=fsdp", _with(config, "distributed", strategy="fsdp")
+    if is_monitored(config):
+        yield "monitor.action=off", _with(config, "monitor", action="off")
+    if config.checkpoint.background is not False:
+        yield "checkpoint.background=false", _with(config, "checkpoint", background=False)
+
+
+def _with(config: Config, section: str, **options: object) -> Config:
+    return config.model_copy(update={section: getattr(config, section).model_copy(update=options)})
