@@ -28,7 +28,7 @@ MEAN_GAP = 0.6  # between the last task's place and the mean's, beside the usual
 
 
 def plot_stream(path: Path, updates: Sequence[Row]) -> bool:
-    """Accuracy so far over the images of each task.
+    """Accuracy so far over the images of each task; a cross where the monitor warns.
 
     Args:
         path: of the PNG.
@@ -38,9 +38,12 @@ def plot_stream(path: Path, updates: Sequence[Row]) -> bool:
         Whether there was anything to draw: unlabelled images have no accuracy, and no picture.
     """
     curves: dict[str, list[tuple[int, float]]] = {}
+    warned: list[tuple[int, float]] = []
     for line in updates:
         if _known(line["top1"]):
             curves.setdefault(line["task"], []).append((line["images"], 100 * line["top1"]))
+            if line.get("window_warnings"):
+                warned.append(curves[line["task"]][-1])
     if not curves:
         return False
     columns = math.ceil(len(curves) / LEGEND_ROWS)
@@ -55,6 +58,8 @@ def plot_stream(path: Path, updates: Sequence[Row]) -> bool:
             linestyle=LINE_STYLES[number // len(COLOURS) % len(LINE_STYLES)],
             marker="." if len(points) == 1 else None,
         )
+    if warned:
+        axes.plot(*zip(*warned, strict=True), "x", color="black", markersize=5, label="the monitor warns")
     axes.set(title="Accuracy along the stream", xlabel="images of the task", ylabel="top-1 so far (%)")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -61,6 +61,14 @@ def legend_of(axes: Any) -> list[str]:
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
+def test_warnings_are_crosses_on_the_curves(tmp_path: Path, figures: list[Figure]) -> None:
+    updates = [{**UPDATES[0], "window_warnings": 0.0}, {**UPDATES[2], "window_warnings": 2.0}, UPDATES[3]]
+    assert plot_stream(tmp_path / "x.png", updates)
+    *_, crosses = figures[0].axes[0].get_lines()
+    assert (crosses.get_label(), crosses.get_marker()) == ("the monitor warns", "x")
+    assert crosses.get_xydata().tolist() == [[12.0, 75.0]]
+
+
 def test_stream(tmp_path: Path, figures: list[Figure]) -> None:
     assert plot_stream(tmp_path / "stream.png", UPDATES)
     assert size_of(tmp_path / "stream.png") == (1080, 600)
