@@ -16,11 +16,12 @@ from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.guides.other_sizes import body_options, families_of
 from dusa_ignite.models.guides.sizes import GuideSizes, guide_sizes
 from dusa_ignite.models.guides.vae import LATENT_CHANNELS
+from dusa_ignite.models.metadata import Metadata, read_metadata
+from dusa_ignite.models.metadata_formats import VIEW
 from dusa_ignite.models.timm_folder import is_timm_folder, parse_config
 from dusa_ignite.models.weights.choose import fits
 from dusa_ignite.models.weights.foreign_names import as_timm, library_of
 from dusa_ignite.models.weights.load import sets_of_weights, the_only
-from dusa_ignite.models.weights.metadata import Metadata, metadata_of
 from dusa_ignite.models.weights.places import Found, locate
 from dusa_ignite.models.weights.read import read_content
 from dusa_ignite.models.weights.values import check_values
@@ -95,7 +96,7 @@ def inspect_weights(path: str | Path) -> WeightsReport:
     found = locate(path, key="inspect", embedded=None)
     reading = the_only(sets_of_weights(found, where=where), where=where)
     weights = reading.weights
-    written = metadata_of(found, _beside(found, where))
+    written = read_metadata(path, key="inspect", content=_beside(found, where))
     report = WeightsReport(
         path=str(path),
         averaged=reading.averaged,
@@ -163,20 +164,26 @@ def _describe_classifier(
     report: WeightsReport, weights: dict[str, torch.Tensor], written: Metadata, found: Found
 ) -> None:
     head = next((weights[name] for name in HEADS if name in weights and weights[name].dim() in (2, 4)), None)
-    classes = int(head.shape[0]) if head is not None else written.num_classes
+    written_classes, classes_source = written.first("num_classes")
+    classes = int(head.shape[0]) if head is not None else written_classes
     report.num_classes = classes
-    report.view, report.sources = written.view, written.sources
+    for source, view in written.views.items():
+        for key in VIEW:
+            if key in view and key not in report.view:
+                report.view[key], report.sources[key] = view[key], source
     report.class_names = list(written.class_names)
+    name, name_source = written.first("architecture")
+    others = (("class_names", written.names_source), ("architecture", name_source), ("num_classes", classes_source))
+    report.sources |= {key: source for key, source in others if source}
     folder = parse_config(found.config) if found.config else None
-    name = written.architecture
     if (
         name is None
         or classes is None
-        or not _is_timm(name, classes, weights, written, folder.model_args if folder else None)
+        or not _is_timm(name, classes, weights, report.view, folder.model_args if folder else None)
     ):
         return
     report.kind, report.architecture = "classifier", name
-    size = written.view.get("image_size")
+    size = report.view.get("image_size")
     own = size != _default_size(name) and isinstance(size, int)
     if folder is not None and found.config is not None and found.config.parent == found.files[0].parent:
         named = report.path if is_timm_folder(report.path) else f"local-dir:{report.path}"
@@ -192,12 +199,12 @@ def _describe_classifier(
     ]
 
 
-def _is_timm(name: str, classes: int, weights: Any, written: Metadata, arguments: dict[str, Any] | None) -> bool:
+def _is_timm(name: str, classes: int, weights: Any, view: dict[str, Any], arguments: dict[str, Any] | None) -> bool:
     """Whether timm's model of this name has just these weights."""
     if not timm.is_model(name):
         return False
     variants = [weights, *(translated for _, translated in as_timm(weights))]
-    for options in ({**(arguments or {})}, {"img_size": written.view.get("image_size")}):
+    for options in ({**(arguments or {})}, {"img_size": view.get("image_size")}):
         try:
             with torch.device("meta"), quiet():
                 model = timm.create_model(name, pretrained=False, num_classes=classes, **options)
