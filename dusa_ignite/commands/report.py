@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dusa_ignite.errors import DataError, report_errors
+from dusa_ignite.utils.paths import expanded
 
 if TYPE_CHECKING:
     from dusa_ignite.results.rows import Row
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 def parser(prog: str | None) -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog=prog, description="Print the top-1 accuracies of runs side by side.")
-    parser.add_argument("runs", nargs="+", type=Path, help="The folders of the runs.")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="Also draw bars into this file.")
+    parser.add_argument("runs", nargs="+", type=expanded, help="The folders of the runs.")
+    parser.add_argument("--plot", type=expanded, metavar="PNG", help="Also draw bars into this file.")
     return parser
 
 

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from support.files import ROOT
 
+from dusa_ignite.commands.report import main
+
 TABLE = """\
 top-1 (%)  source   dusa
 ---------  ------  -----
@@ -89,3 +91,13 @@ def test_nothing_to_draw(
     (runs[0] / "results.csv").write_text("task,images,top1\nfog/5,4,\nmean,4,\n")
     assert report(runs[0], "--plot", tmp_path / "x.png") == 2
     assert capsys.readouterr().err == "error: --plot: no run has an accuracy to draw; leave it out\n"
+
+
+def test_home_in_a_folders_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["~/nowhere"]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/nowhere: holds no results.csv; give the folder of a run\n"
+    assert main(["~nobody_of_this_name"]) == 2
+    assert "there is no user of this name" in capsys.readouterr().err
