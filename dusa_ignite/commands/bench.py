@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from dusa_ignite.errors import report_errors
+from dusa_ignite.utils.paths import expanded
 
 
 def parser(prog: str | None) -> argparse.ArgumentParser:
@@ -20,7 +20,7 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--pixels", type=int, default=224, help="The side of the random images.")
     parser.add_argument(
         "--folder",
-        type=Path,
+        type=expanded,
         help="Also write a checkpoint there, into a temporary folder; and one in the background, which takes as much "
         "host memory, unless checkpoint.background=false.",
     )

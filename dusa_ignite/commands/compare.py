@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
 from dusa_ignite.commands.many_runs import add_run_options, planned
 from dusa_ignite.errors import ConfigError, report_errors
+from dusa_ignite.utils.paths import expanded
 
 
 def parser(prog: str | None) -> argparse.ArgumentParser:
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     from dusa_ignite.runs.folder import log_to
 
     if options.paper:
-        print(compare_with_paper([Path(run) for run in options.overrides]))
+        print(compare_with_paper([expanded(run) for run in options.overrides]))
         return 0
     for name in ("config", "methods"):
         if getattr(options, name) is None:

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from dusa_ignite.errors import ConfigError
+from dusa_ignite.utils.paths import expanded
 from dusa_ignite.utils.shipped import locate_config
 
 
@@ -51,6 +52,6 @@ def planned(options: argparse.Namespace) -> dict[str, Any]:
         "seeds": options.seeds,
         "overrides": options.overrides,
         "own_overrides": options.own,
-        "output": options.output,
+        "output": options.output and expanded(options.output),
         "overwrite": options.overwrite,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dusa_ignite.errors import DataError, report_errors
+from dusa_ignite.utils.paths import expanded
 
 if TYPE_CHECKING:
     from dusa_ignite.results.rows import Row
@@ -19,8 +20,8 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
         description="Print the top-1 accuracies of runs side by side, and paired differences from the first; warn "
         "where they were not measured on the same images or among the same classes.",
     )
-    parser.add_argument("runs", nargs="+", type=Path, help="The folders of the runs.")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="Also draw bars into this file.")
+    parser.add_argument("runs", nargs="+", type=expanded, help="The folders of the runs.")
+    parser.add_argument("--plot", type=expanded, metavar="PNG", help="Also draw bars into this file.")
     return parser
 
 

@@ -11,6 +11,8 @@ from PIL import Image
 from support.files import ROOT
 from support.written_runs import write_run
 
+from dusa_ignite.commands.report import main
+
 TABLE = """\
 top-1 (%)  source   dusa
 ---------  ------  -----
@@ -168,3 +170,13 @@ def test_what_cannot_be_compared_is_said_plainly_and_not_paired(
     assert "minus source" not in printed
     if "scored_over" in made_of:
         assert "dusa: scored over the classes present in the task: 4 of 10\n" in printed
+
+
+def test_home_in_a_folders_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["~/nowhere"]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/nowhere: holds no results.csv; give the folder of a run\n"
+    assert main(["~nobody_of_this_name"]) == 2
+    assert "there is no user of this name" in capsys.readouterr().err
