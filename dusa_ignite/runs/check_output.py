@@ -13,7 +13,6 @@ import torch
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers.atomic_saver import saved
 from dusa_ignite.handlers.tracking import check_tracking
-from dusa_ignite.models.weights.memory import readable
 from dusa_ignite.results import files
 from dusa_ignite.runs import claim
 from dusa_ignite.runs.assemble import description_of
@@ -21,6 +20,7 @@ from dusa_ignite.runs.check_report import Section
 from dusa_ignite.runs.check_subject import Subject
 from dusa_ignite.runs.folder import unwritable
 from dusa_ignite.runs.lock import in_use
+from dusa_ignite.utils.memory import readable
 
 
 def output_section(subject: Subject) -> Section:
