@@ -42,6 +42,7 @@ ROOT = Path(__file__).parents[1]
 OVERRIDES = [
     "data.corruptions=[fog, contrast, shot_noise]",
     "data.limit=72",
+    "data.clean_root=null",
     "data.batch_size=16",  # 5 updates a task, the last of 8 images
     "data.micro_batch_size=16",
     "run.precision=float32",

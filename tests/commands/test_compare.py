@@ -20,6 +20,7 @@ SMALL = [
     "configs/digits.yaml",
     "data.corruptions=[fog]",
     "run.num_threads=1",
+    "data.clean_root=null",
     "data.batch_size=8",
     "data.limit=240",
 ]

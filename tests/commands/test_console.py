@@ -15,7 +15,16 @@ from support.files import ROOT
 from dusa_ignite.commands.main import main
 from dusa_ignite.distributed.launch import PROCESSES_PER_CORE
 
-RUN = ["adapt", "--config", "digits", "--overwrite", "run.max_batches=1", "data.limit=32", "method.name=source"]
+RUN = [
+    "adapt",
+    "--config",
+    "digits",
+    "--overwrite",
+    "run.max_batches=1",
+    "data.limit=32",
+    "data.clean_root=null",
+    "method.name=source",
+]
 FULL = "standard output: cannot be written to (No space left on device)"
 
 

@@ -35,7 +35,14 @@ TENT = ["method.name=tent", "classifier.trainable=norm", "norm_ema=null"]
 
 def run(folder: Path, *overrides: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """A short run's results, and its description."""
-    options = ["run.num_threads=1", f"output_dir={folder}", "name=x", "data.limit=32", "data.batch_size=16"]
+    options = [
+        "run.num_threads=1",
+        f"output_dir={folder}",
+        "name=x",
+        "data.clean_root=null",
+        "data.limit=32",
+        "data.batch_size=16",
+    ]
     config = load_config(CONFIGS / "digits.yaml", [*options, *overrides])
     adapt(0, config)
     description = json.loads((folder / "x" / "run.json").read_text())

@@ -117,7 +117,14 @@ def test_acting_needs_the_source_models_state() -> None:
 
 
 def configure(folder: Path, *overrides: str) -> Any:
-    options = [f"output_dir={folder}", "name=run", "resume=auto", "run.num_threads=1", "run.precision=float32"]
+    options = [
+        f"output_dir={folder}",
+        "name=run",
+        "data.clean_root=null",
+        "resume=auto",
+        "run.num_threads=1",
+        "run.precision=float32",
+    ]
     options += ["data.corruptions=[fog, contrast]", "data.limit=80", "data.batch_size=16", "optimizer.lr=0.03"]
     return load_config(CONFIGS / "digits.yaml", [*options, "monitor.window=16", *overrides])
 

@@ -116,6 +116,7 @@ def test_offline_session_of_a_digits_run_that_is_stopped_and_resumed(tmp_path: P
         "name=run",
         "data.corruptions=[fog, contrast]",
         "data.limit=160",
+        "data.clean_root=null",
         "data.batch_size=16",
         "export=classifier",
     ]

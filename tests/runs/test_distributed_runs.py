@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 OPTIONS = [  # two tasks of 36 images: updates of 16, 16 and 4; with three processes the shares are uneven
     "data.corruptions=[fog, contrast]",
     "data.limit=36",
+    "data.clean_root=null",
     "data.batch_size=16",
     "data.micro_batch_size=4",
     "run.precision=float64",

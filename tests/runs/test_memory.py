@@ -29,7 +29,13 @@ from dusa_ignite.runs.adapt import adapt
 from dusa_ignite.runs.memory import kept_parts, memory_of, update_parts
 from dusa_ignite.runs.shapes import Shapes
 
-DIGITS = ("data.limit=16", "data.batch_size=8", "data.micro_batch_size=4", "data.corruptions=[fog, contrast]")
+DIGITS = (
+    "data.clean_root=null",
+    "data.limit=16",
+    "data.batch_size=8",
+    "data.micro_batch_size=4",
+    "data.corruptions=[fog, contrast]",
+)
 OWN, GUIDES = 395 * 4, 1467 * 4  # bytes of the parameters that learn, see below
 
 

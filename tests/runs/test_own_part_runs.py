@@ -20,7 +20,12 @@ from dusa_ignite.results.rows import read_csv
 from dusa_ignite.runs.adapt import adapt
 from dusa_ignite.runs.assemble_models import classifier_of, guide_of
 
-DIGITS = ("data.limit=32", "data.batch_size=8", "data.corruptions=[fog, contrast]")  # two tasks of four updates
+DIGITS = (
+    "data.limit=32",
+    "data.clean_root=null",
+    "data.batch_size=8",
+    "data.corruptions=[fog, contrast]",
+)  # two tasks of four updates
 NORMS = ["classifier.trainable=norm", "optimizer.lr=0.003", "norm_ema=null"]
 
 

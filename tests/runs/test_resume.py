@@ -27,7 +27,13 @@ from dusa_ignite.runs.checkpoints import load_newest
 
 def configure(folder: Path, *overrides: str) -> Config:
     """Two tasks of three updates on digits."""
-    options = ["data.corruptions=[fog, contrast]", "data.limit=40", "data.batch_size=16", "run.precision=float32"]
+    options = [
+        "data.clean_root=null",
+        "data.corruptions=[fog, contrast]",
+        "data.limit=40",
+        "data.batch_size=16",
+        "run.precision=float32",
+    ]
     options += [f"output_dir={folder}", "name=run", "resume=auto", *overrides]
     return load_config(ROOT / "configs" / "digits.yaml", options)
 
