@@ -1,6 +1,6 @@
 """Which harm the monitor finds, and what it saves: the table of docs/monitoring.md.
 
-python docs/examples/detection_table.py runs/detection --seeds 0 1 2 --jobs 2
+python tests/detection_table.py runs/detection --seeds 0 1 2 --jobs 2
 
 Every row is a way to adapt digits, with ``monitor.action`` warn and, where that has warned, rollback and stop: about 70
 runs, most of 25 s on one core. Finished runs are not repeated.
