@@ -31,7 +31,8 @@ class Adapter(SharedLearner):
 
     It may be called from several threads. There is one lock: batches are met one after the other, and a prediction
     waits for the update that is under way. The caller's ``no_grad``, ``inference_mode`` and ``autocast`` have no effect
-    within. It works in one process; the models are the caller's, on their devices, and are changed in place.
+    within. It works in one process; the models are the caller's, on their devices, and are changed in place, in eval
+    mode.
 
     Args:
         classifier: what of it requires gradients learns; of a method that lets only norms learn, or nothing, these.
@@ -108,7 +109,10 @@ class Adapter(SharedLearner):
         Raises:
             UserError: something in the config or the weights cannot be used.
         """
-        if not isinstance(config, Config):
+        if isinstance(config, Config):
+            if overrides:
+                raise ValueError("overrides are of a file; a loaded config has had its own")
+        else:
             config = load_config(locate_config(config), overrides)
         adapter = cls(**adapter_parts(config))
         adapter.config = config

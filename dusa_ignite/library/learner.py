@@ -56,20 +56,20 @@ class Learner:
 
     def predict(self, images: Images) -> Output:
         """Predict, with the source model too where there is a monitor; no more than that."""
-        batch = Position().batch(images, task="", index=None, labels=None)
-        logits = self.logits(batch)
-        labels = batch["labels"].to(logits.device)
+        logits = self.logits(images)
+        labels = torch.full((len(logits),), -1, device=logits.device)
         output: Output = {"y_pred": logits, "y": labels, "loss": math.nan, "diagnostics": {"skipped_update": 0.0}}
         if self.parts.monitor is not None:
-            output["source_y_pred"] = self.parts.monitor.source_logits(batch)
+            output["source_y_pred"] = self.parts.monitor.source_logits(_batch_of(images))
         return output
 
-    def logits(self, batch: Batch) -> torch.Tensor:
+    def logits(self, images: Images) -> torch.Tensor:
         """(B, C): the predictions that count, as things are now."""
+        batch = _batch_of(images)
         method, monitor = self.parts.method, self.parts.monitor
         if monitor is not None and monitor.stopped:
             return monitor.source_logits(batch)
-        images = to_float(batch["images"], device=method.device, dtype=method.dtype)
+        images = to_float(images, device=method.device, dtype=method.dtype)
         if method.trains == "nothing":
             return method.adapt(images, batch).logits
         if self.parts.resets == "batch":  # what one batch has taught is not for another
@@ -111,3 +111,8 @@ class Learner:
         self.position = Position(**state["position"])
         self.steps.begin_again()
         self.steps.load_state_dict(state["engine"])
+
+
+def _batch_of(images: Images) -> Batch:
+    """A batch that belongs to no task."""
+    return Position().batch(images, task="", index=None, labels=None)

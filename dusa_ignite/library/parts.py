@@ -64,6 +64,8 @@ def make_parts(
         ValueError: the method's options do not fit the classifier's classes.
     """
     _check(classifier, guide, method, setting)
+    for model in filter(None, (classifier, guide)):
+        model.eval()
     _let_learn(classifier, find_method(method.name))
     learns = find_method(method.name).trains != "nothing"
     options = {"method": method, "optimizer": optimizer, "time": time, "norm_ema": norm_ema, "monitor": monitor}

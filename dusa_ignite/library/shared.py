@@ -85,7 +85,7 @@ class SharedLearner:
         """
         checked = checked_images(images)
         with self._alone():
-            return self._learner.predict(checked)["y_pred"]
+            return self._learner.logits(checked)
 
     @property
     def output(self) -> Output | None:

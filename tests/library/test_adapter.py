@@ -344,7 +344,16 @@ def test_parts_that_do_not_fit() -> None:
             make()
 
 
+def test_models_are_in_eval_mode() -> None:
+    guide = toy_guide().train()
+    adapter = Adapter(toy_classifier(), guide, Dusa.Options(num_top=2, num_random=2))
+    assert {module.training for model in (guide, adapter.classifier) for module in model.modules()} == {False}
+
+
 def test_a_config_that_an_adapter_cannot_have() -> None:
+    config = load_config(CONFIGS / "digits.yaml")
+    with pytest.raises(ValueError, match="overrides are of a file"):
+        Adapter.from_config(config, ["seed=1"])
     for override, said in (
         ("data.score_over=present", "data.score_over: present tells"),
         ("distributed.strategy=fsdp", "an adapter works in one process"),
