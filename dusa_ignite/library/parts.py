@@ -66,6 +66,7 @@ def make_parts(
     _check(classifier, guide, method, setting)
     for model in filter(None, (classifier, guide)):
         model.eval()
+    _check_outputs(classifier)
     _let_learn(classifier, find_method(method.name))
     learns = find_method(method.name).trains != "nothing"
     options = {"method": method, "optimizer": optimizer, "time": time, "norm_ema": norm_ema, "monitor": monitor}
@@ -119,6 +120,15 @@ def _check(classifier: Classifier, guide: Guide | None, method: Method.Options, 
         classes = getattr(guide.transformer, "num_classes", classifier.num_classes)
         if classes != classifier.num_classes and guide.columns is None:
             raise ConfigError(f"guide: it knows {classes} classes, the classifier {classifier.num_classes}")
+
+
+def _check_outputs(classifier: Classifier) -> None:
+    """Two black images go through: a wrong number of classes would show late, or never."""
+    size = classifier.image_size
+    with torch.no_grad():
+        shape = tuple(classifier(next(classifier.parameters()).new_zeros(2, 3, size, size)).shape)
+    if shape != (2, classifier.num_classes):
+        raise ConfigError(f"classifier: num_classes is {classifier.num_classes}, but two images give logits of {shape}")
 
 
 def _let_learn(classifier: Classifier, method: type[Method]) -> None:

@@ -231,6 +231,8 @@ def test_what_a_module_does_not_say_is_not_guessed() -> None:
         declared_view(**{**VIEW, "std": (0, 1, 1)})
     with pytest.raises(ConfigError, match="view: image_size 0 is not allowed; image_size: pixels"):
         declared_view(**{**VIEW, "image_size": 0})
+    with pytest.raises(ConfigError, match=rf"num_classes is 5, but two images give logits of \(2, {CLASSES}\)"):
+        Adapter(Classifier(Plain(), num_classes=5, view=declared_view(**VIEW)), method=Tent.Options())
     classifier = Classifier(Plain(), num_classes=CLASSES, view=declared_view(**VIEW))
     with pytest.raises(ConfigError, match="Plain has no forward_features"):
         Adapter(classifier, method=Lame.Options())(noise(2))
