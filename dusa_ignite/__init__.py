@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dusa_ignite.config import Config, load_config
     from dusa_ignite.engine import TaskEvents, create_adaptation_engine
+    from dusa_ignite.library import Adapter
     from dusa_ignite.methods import Method, Step
 
 try:
@@ -15,6 +16,7 @@ except PackageNotFoundError:  # used from a source folder that was never install
     __version__ = "0+unknown"
 
 _HOMES = {  # imported when first used: --help need not wait for torch
+    "Adapter": "dusa_ignite.library",
     "Config": "dusa_ignite.config",
     "load_config": "dusa_ignite.config",
     "Method": "dusa_ignite.methods",
@@ -22,7 +24,16 @@ _HOMES = {  # imported when first used: --help need not wait for torch
     "TaskEvents": "dusa_ignite.engine",
     "create_adaptation_engine": "dusa_ignite.engine",
 }
-__all__ = ["Config", "Method", "Step", "TaskEvents", "__version__", "create_adaptation_engine", "load_config"]
+__all__ = [
+    "Adapter",
+    "Config",
+    "Method",
+    "Step",
+    "TaskEvents",
+    "__version__",
+    "create_adaptation_engine",
+    "load_config",
+]
 
 
 def __getattr__(name: str) -> Any:

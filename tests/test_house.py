@@ -18,9 +18,9 @@ PACKAGE = ROOT / "dusa_ignite"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (  # each imports only itself and what stands before it
     "errors", "utils", "engine", "distributed", "data", "models", "methods", "results", "handlers", "config",
-    "pretraining", "runs", "comparison", "testing", "commands",
+    "pretraining", "runs", "library", "comparison", "testing", "commands",
 )  # fmt: skip
-READERS_OF_THE_CONFIG = {"config", "runs", "comparison", "commands", "pretraining", "testing"}
+READERS_OF_THE_CONFIG = {"config", "runs", "library", "comparison", "commands", "pretraining", "testing"}
 FORMER_WORDS = (
     "by_the_first", "how_to_start", "saved_in_full", "mixes_images", "image_parts", "STILL_METHODS", "MEMORIES",
     "farewell", "PATIENCE =", r"\bPass\(", r"hasattr\(memory", r"inspect\.signature", r"\bmemory=",

@@ -88,6 +88,17 @@ class HarmMonitor:
         """Whether it changes what is learnt, and so needs the source model's state."""
         return self.options.action in ("stop", "rollback")
 
+    @property
+    def active(self) -> dict[str, str]:
+        """What is warned of at the moment, by its name, in words; empty where all seems well."""
+        if self.stopped:
+            return {"stopped": "adaptation did harm and has ended; the source model predicts the rest of the task"}
+        if not self.warnings.active:
+            return {}
+        present = signs(signals(self.recent.sums, self.long.sums), self.options)
+        gone = "the sign is gone, but not for long enough yet"
+        return {name: present.get(name, gone) for name in self.warnings.active}
+
     def around(self, update: Callable[[Engine, Batch], Output]) -> Callable[[Engine, Batch], Output]:
         """The update; where it has been stopped, the source model's predictions in its place."""
 

@@ -3,5 +3,15 @@
 from dusa_ignite.models.build import build_classifier
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.guides import DiffusionTransformer, Guide, load_transformer, load_vae
+from dusa_ignite.models.view import View, declared_view
 
-__all__ = ["Classifier", "DiffusionTransformer", "Guide", "build_classifier", "load_transformer", "load_vae"]
+__all__ = [
+    "Classifier",
+    "DiffusionTransformer",
+    "Guide",
+    "View",
+    "build_classifier",
+    "declared_view",
+    "load_transformer",
+    "load_vae",
+]

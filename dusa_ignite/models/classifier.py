@@ -1,4 +1,4 @@
-"""The classifier that is adapted: any timm model, with its own crop and normalisation inside."""
+"""The classifier that is adapted: any module with logits, timm's or not, with its own crop and normalisation inside."""
 
 from __future__ import annotations
 
@@ -9,21 +9,31 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dusa_ignite.errors import DataError
+from dusa_ignite.errors import ConfigError, DataError
 from dusa_ignite.models.view import View, resolve_view
 from dusa_ignite.models.views import Images, classifier_view
 
 
 class Classifier(nn.Module):
-    """A timm model that takes RGB images in [0, 1] of any size and returns logits.
+    """A model that takes RGB images in [0, 1] of any size and returns logits.
 
     Args:
-        backbone: the timm model.
+        backbone: a timm model; or any module that makes logits (B, C) of normalised RGB images (B, 3, S, S): give its
+            ``num_classes`` and its ``view``, then. A method that looks at features (LAME) needs timm's
+            ``forward_features`` and ``forward_head``.
         image_size: side of the square the backbone sees; ``None`` = its own.
-        view: instead, everything that is done to an image before, see :func:`dusa_ignite.models.view.resolve_view`;
-            ``None`` = as timm says for the backbone.
+        view: instead, everything that is done to an image before, see :func:`dusa_ignite.models.view.resolve_view` and
+            :func:`dusa_ignite.models.view.declared_view`; ``None`` = as timm says for the backbone.
         batch_norm: BatchNorm layers normalise with the statistics of the batch (``"batch"``) or with the stored source
             statistics (``"source"``). The stored ones are kept untouched in either case.
+        num_classes: C, >= 2; ``None`` = as the backbone says.
+
+    Raises:
+        ConfigError: the number of classes or the view is given by nobody.
+
+    Example:
+        >>> view = declared_view(image_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        >>> classifier = Classifier(MyNetwork(), num_classes=10, view=view)
     """
 
     mean: torch.Tensor
@@ -37,11 +47,12 @@ class Classifier(nn.Module):
         image_size: int | None = None,
         view: View | None = None,
         batch_norm: str = "batch",
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.backbone: Any = backbone
-        self.num_classes = int(self.backbone.num_classes)  # type: ignore[arg-type]
-        self.source_view = view or resolve_view(backbone, image_size=image_size)
+        self.num_classes = _number_of_classes(backbone) if num_classes is None else num_classes
+        self.source_view = view or _own_view(backbone, image_size)
         self.image_size = self.source_view.image_size
         self.crop_pct = self.source_view.crop_pct
         self.interpolation = self.source_view.interpolation
@@ -105,7 +116,16 @@ class Classifier(nn.Module):
             ) from error
 
     def forward_features(self, images: Images) -> torch.Tensor:
-        """The backbone's ``forward_features``: its last feature map or tokens, before pooling."""
+        """The backbone's ``forward_features``: its last feature map or tokens, before pooling.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        if not hasattr(self.backbone, "forward_features"):
+            raise ConfigError(
+                f"classifier: {type(self.backbone).__name__} has no forward_features and forward_head as timm's models "
+                "have, which this method looks at; add them, or take another method"
+            )
         return self.backbone.forward_features(self.view(images))
 
     def forward_with_features(self, images: Images) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,3 +156,23 @@ class Classifier(nn.Module):
 
     def _batch_norm_layers(self) -> Iterator[_BatchNorm]:
         return (module for module in self.backbone.modules() if isinstance(module, _BatchNorm))
+
+
+def _number_of_classes(backbone: nn.Module) -> int:
+    found = getattr(backbone, "num_classes", None)
+    if found is None:
+        raise ConfigError(
+            f"num_classes: {type(backbone).__name__} does not say how many classes it has; "
+            "Classifier(module, num_classes=..., view=...)"
+        )
+    return int(found)
+
+
+def _own_view(backbone: nn.Module, image_size: int | None) -> View:
+    """As the model itself says: what it does not say is never guessed."""
+    if not getattr(backbone, "pretrained_cfg", None):
+        raise ConfigError(
+            f"view: how images are prepared for {type(backbone).__name__} is not known; "
+            "Classifier(module, num_classes=..., view=declared_view(image_size=..., mean=..., std=...))"
+        )
+    return resolve_view(backbone, image_size=image_size)

@@ -10,7 +10,7 @@ import timm
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from torch import nn
 
-from dusa_ignite.errors import CheckpointError
+from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.utils.section import Section, as_tuple
 
 PerChannel = Annotated[tuple[float, float, float], BeforeValidator(as_tuple)]
@@ -128,6 +128,48 @@ def resolve_view(
             who = "default" if key == "antialias" else f"timm, {name or 'the model'}" if of_name else "timm's default"
             found[key] = (_checked(key, value, who), who)
     return View(**{key: value for key, (value, _) in found.items()}, sources={k: who for k, (_, who) in found.items()})
+
+
+def declared_view(
+    *,
+    image_size: int,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    crop_pct: float = 1.0,
+    interpolation: str = "bilinear",
+    crop_mode: str = "center",
+    antialias: bool = True,
+) -> View:
+    """The view of a model that says nothing itself, declared by its owner.
+
+    Args:
+        image_size: pixels, side of the square that the model sees, >= 1. Images of that size are taken as they are.
+        mean, std: per channel, of RGB in [0, 1]; the model sees ``(image - mean) / std``. A model that normalises by
+            itself has mean (0, 0, 0) and std (1, 1, 1).
+        crop_pct: an image is resized to ``image_size / crop_pct`` before the square is cut; in (0, 1].
+        interpolation: of the resize: ``bilinear``, ``bicubic``, ``nearest`` or ``nearest-exact``.
+        crop_mode: ``center`` = the shorter side is resized and the central square cut; ``squash`` = both sides are.
+        antialias: whether shrinking is low-passed.
+
+    Raises:
+        ConfigError: a value is out of range; the message names it.
+    """
+    given = {
+        "image_size": image_size,
+        "crop_pct": crop_pct,
+        "interpolation": interpolation,
+        "crop_mode": crop_mode,
+        "mean": mean,
+        "std": std,
+        "antialias": antialias,
+    }
+    for key, value in given.items():
+        try:
+            given[key] = getattr(ViewOptions.model_validate({key: value}), key)
+        except ValidationError:
+            wanted = ViewOptions.model_fields[key].description
+            raise ConfigError(f"view: {key} {value!r} is not allowed; {key}: {wanted}") from None
+    return View(**given, sources=dict.fromkeys(given, "declared"))  # type: ignore[arg-type]
 
 
 def _checked(key: str, value: Any, source: str) -> Any:

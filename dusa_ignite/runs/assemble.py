@@ -31,9 +31,9 @@ from dusa_ignite.runs.assemble_models import (
     norm_ema_of,
     optimizer_of,
     restrict_models,
-    stateful_of,
 )
 from dusa_ignite.runs.class_check import FoundData, check_classes
+from dusa_ignite.runs.learning import stateful_of
 from dusa_ignite.runs.memory_check import check_memory
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
 from dusa_ignite.runs.parallel import full_state, parallelize

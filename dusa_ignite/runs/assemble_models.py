@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 import ignite.distributed as idist
@@ -11,17 +10,18 @@ import torch
 
 from dusa_ignite.config import Config
 from dusa_ignite.data.clean import clean_images_of
-from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import HarmMonitor, NormEMA
 from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer, load_vae
-from dusa_ignite.models.early_norms import early_norm_parameters
 from dusa_ignite.models.guides import find_family
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
+from dusa_ignite.models.metadata import metadata_of
+from dusa_ignite.runs import learning
 from dusa_ignite.runs.clean_check import CleanResult, measure_clean
-from dusa_ignite.runs.numerics import autocast_dtype, model_dtype
+from dusa_ignite.runs.learning import build_method, build_monitor, build_optimizer, let_early_norms_learn
+from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
 
 META = torch.device("meta")
 
@@ -52,10 +52,7 @@ def classifier_of(config: Config, *, shapes_only: bool = False) -> Classifier:
     classifier = build_classifier(options.pop("name"), **options, load=not shapes_only)
     classifier = classifier.to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
     if method.trains == "early_norms":
-        chosen = early_norm_parameters(classifier)
-        classifier.requires_grad_(False)
-        for parameter in chosen.values():
-            parameter.requires_grad_(True)
+        let_early_norms_learn(classifier)
     return classifier
 
 
@@ -129,30 +126,24 @@ def optimizer_of(config: Config, classifier: Classifier, guide: Guide | None) ->
     """One optimizer with a group for the classifier and one for the transformer; ``None`` where nothing learns."""
     if not learns(config):
         return None
-    lr, transformer_lr = config.optimizer.lr, config.optimizer.transformer_lr
-    groups = [{"params": [p for p in classifier.parameters() if p.requires_grad], "lr": lr}]
-    if guide is not None:
-        trained = [p for p in guide.transformer.parameters() if p.requires_grad]
-        groups.append({"params": trained, "lr": lr if transformer_lr is None else transformer_lr})
-    return config.optimizer.build(
-        [group for group in groups if group["params"]], sharded=config.distributed.strategy == "fsdp"
-    )
+    sharded = config.distributed.strategy == "fsdp"
+    return build_optimizer(config.optimizer, classifier, guide, sharded=sharded)
 
 
 def method_of(
     config: Config, classifier: Classifier, guide: Guide | None, optimizer: torch.optim.Optimizer | None
 ) -> Method:
     """The update."""
-    return find_method(config.method.name)(
+    return build_method(
         config.method,
-        classifier=classifier,
-        optimizer=optimizer,
-        guide=guide,
+        classifier,
+        guide,
+        optimizer,
         time=config.time.sampler(),
         scaler=torch.amp.GradScaler(idist.device().type, enabled=autocast_dtype(config.run.precision) is torch.float16),
+        setting=config.setting,
         seed=config.seed,
         micro_batch_size=config.data.micro_batch_size,
-        predict_after=learns(config) and SETTINGS[config.setting].resets == "batch",
     )
 
 
@@ -164,40 +155,19 @@ def norm_ema_of(config: Config, classifier: Classifier) -> NormEMA | None:
 
 
 def is_monitored(config: Config) -> bool:
-    """Whether something looks out for harm: where it is asked for, and where there can be any."""
-    return config.monitor.action != "off" and not find_method(config.method.name).predicts_as_source
+    """Whether something looks out for harm."""
+    return learning.is_monitored(config.monitor, config.method)
 
 
 def monitor_of(config: Config, classifier: Classifier) -> HarmMonitor | None:
     """What looks out for harm, with a copy of the classifier as it is now; ``None`` where nothing does."""
-    if not is_monitored(config):
-        return None
-    source = deepcopy(classifier).requires_grad_(False)
-    source.use_source_statistics()
-    return HarmMonitor(
-        source,
-        options=config.monitor,
+    return build_monitor(
+        config.monitor,
+        config.method,
+        classifier,
+        setting=config.setting,
         micro_batch_size=config.data.micro_batch_size,
-        keeps_learning=SETTINGS[config.setting].resets == "never",
     )
-
-
-def stateful_of(
-    classifier: Classifier,
-    guide: Guide | None,
-    optimizer: torch.optim.Optimizer | None,
-    method: Method,
-    norm_ema: NormEMA | None,
-) -> dict[str, Any]:
-    """Everything that an update changes, by name."""
-    stateful: dict[str, Any] = {"classifier": classifier, "method": method}
-    if optimizer is not None:
-        stateful["optimizer"] = optimizer
-    if guide is not None:
-        stateful |= {"transformer": guide.transformer, "scaler": method.scaler}
-    if norm_ema is not None:
-        stateful["norm_ema"] = norm_ema
-    return stateful
 
 
 def clean_result_of(
@@ -222,3 +192,36 @@ def clean_result_of(
         micro_batch_size=data.micro_batch_size,
         skip_unreadable=data.on_error == "skip",
     )
+
+
+def adapter_parts(config: Config) -> dict[str, Any]:
+    """What an adapter is made of, as keyword arguments of :class:`dusa_ignite.Adapter`: a run's parts without its data.
+
+    Of the section ``data`` only ``micro_batch_size`` is used; its folders need not exist.
+
+    Raises:
+        ConfigError: the config asks for several processes, or for labels.
+    """
+    if config.data.score_over != "all":
+        raise ConfigError(
+            "data.score_over: present tells the classes by the tasks' labels, which an adapter's images do not have; "
+            "set data.score_over=all"
+        )
+    if config.distributed.strategy == "fsdp" or idist.get_world_size() > 1:
+        raise ConfigError("distributed: an adapter works in one process; set distributed.strategy=ddp, start it once")
+    set_up_torch(seed=config.seed, deterministic=config.run.deterministic, num_threads=config.run.num_threads)
+    given = config.classifier
+    known = metadata_of(given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes)
+    return {
+        "classifier": classifier_of(config),
+        "guide": guide_of(config),
+        "method": config.method,
+        "optimizer": config.optimizer,
+        "time": config.time,
+        "norm_ema": config.norm_ema,
+        "monitor": config.monitor,
+        "setting": config.setting,
+        "seed": config.seed,
+        "micro_batch_size": config.data.micro_batch_size,
+        "class_names": known.class_names,
+    }

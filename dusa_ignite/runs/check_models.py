@@ -11,10 +11,10 @@ from dusa_ignite.runs.assemble_models import (
     method_of,
     norm_ema_of,
     optimizer_of,
-    stateful_of,
 )
 from dusa_ignite.runs.check_report import Section, counted
 from dusa_ignite.runs.check_subject import Subject
+from dusa_ignite.runs.learning import stateful_of
 from dusa_ignite.runs.memory import memory_of
 from dusa_ignite.runs.memory_check import advice
 

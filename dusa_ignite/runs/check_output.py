@@ -104,7 +104,7 @@ def checkpoint_bytes(stateful: Mapping[str, Any]) -> int:
 
     Args:
         stateful: everything that an update changes, by name, see
-            :func:`dusa_ignite.runs.assemble_models.stateful_of`.
+            :func:`dusa_ignite.runs.learning.stateful_of`.
     """
     size = sum(state_bytes(thing.state_dict()) for name, thing in stateful.items() if name != "optimizer")
     for group in stateful["optimizer"].param_groups if "optimizer" in stateful else ():

@@ -134,6 +134,15 @@ def test_python_in_the_readme_runs(run_blocks: Callable[[Path], None], capsys: p
     assert [re.sub(r"[\d.]+%", "N%", line) for line in lines] == ["fog/5: N%", "contrast/5: N%"]
 
 
+def test_python_of_the_library_runs(run_blocks: Callable[[Path], None], capsys: pytest.CaptureFixture[str]) -> None:
+    run_blocks(ROOT / "docs" / "library.md")
+    lines = [re.sub(r"[\d.]+%", "N%", line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[:2] == ["torch.Size([16, 10])", "48 {}"]
+    assert lines[2:6] == ["fog/5: N%", "contrast/5: N%", "32 32", "32"]
+    assert [re.sub(r"-?\d\.\d\d$", "N", line) for line in lines[6:8]] == ["update 2: loss N", "update 4: loss N"]
+    assert lines[8:] == ["True", "0", "torch.Size([2, 10])"]
+
+
 def test_python_in_its_page_runs(run_blocks: Callable[[Path], None], capsys: pytest.CaptureFixture[str]) -> None:
     run_blocks(ROOT / "docs" / "python.md")
     lines = capsys.readouterr().out.splitlines()
