@@ -44,9 +44,11 @@ class Curve:
 
     @property
     def margin(self) -> float:
-        """Twice the standard error of the highest accuracy: differences below it say nothing."""
-        best = max(self.accuracy)
-        return 2 * (best * (1 - best) / self.images) ** 0.5
+        """Half the width of the highest accuracy's 95 % interval (Agresti and Coull 1998): smaller differences say
+        nothing.
+        """
+        share = (max(self.accuracy) * self.images + 2) / (self.images + 4)
+        return 2 * (share * (1 - share) / (self.images + 4)) ** 0.5
 
     @property
     def tells_classes_apart(self) -> bool:
