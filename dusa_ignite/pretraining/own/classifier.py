@@ -70,8 +70,8 @@ class ClassifierSubject:
             "initial_weights": weights_sha256(self.model),
         }
         memory = config.data.memory_gb * 2**30
-        self.training = ViewedImages(split.training, view=self._view, size=config.image_size, memory=memory)
-        self.held_out = ViewedImages(split.held_out, view=self._view, size=config.image_size, memory=memory)
+        self.training = ViewedImages(split.training, view=self._view, size=config.image_size, kept_bytes=memory)
+        self.held_out = ViewedImages(split.held_out, view=self._view, size=config.image_size, kept_bytes=memory)
         self.chosen = evenly(split.held_out.labels.tolist(), len(split.held_out))
 
     def _view(self, image: torch.Tensor) -> torch.Tensor:

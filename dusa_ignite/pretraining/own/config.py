@@ -6,7 +6,7 @@ from typing import Any, Literal, Union
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
-from dusa_ignite.data.image_folder import ImageFolder
+from dusa_ignite.data.labelled_folder import CLASSES, usable_classes
 from dusa_ignite.handlers.checkpoint import CheckpointOptions
 from dusa_ignite.models.guides.families import FAMILIES, find_family
 from dusa_ignite.models.guides.load import Variant
@@ -20,9 +20,7 @@ class OwnData(Section):
     """Clean images in one folder per class."""
 
     root: PathText = Field(min_length=1, description="folder of <class>/<image>")
-    classes: PathText | tuple[str, ...] | None = Field(
-        default=None, description=ImageFolder.model_fields["classes"].description
-    )
+    classes: PathText | tuple[str, ...] | None = Field(default=None, description=CLASSES)
     validation_root: PathText | None = Field(
         default=None, min_length=1, description="folder of held-out images, like root; null = a share of root"
     )
@@ -34,7 +32,7 @@ class OwnData(Section):
     @field_validator("classes", mode="before")
     @classmethod
     def _are_names(cls, value: Any) -> Any:
-        return ImageFolder._are_names(value)
+        return usable_classes(value)
 
 
 class OwnAugment(Section):

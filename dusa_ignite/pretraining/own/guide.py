@@ -68,8 +68,8 @@ class GuideSubject:
             "vae": weights_sha256(self.vae) if self.vae is not None else None,
         }
         memory = config.data.memory_gb * 2**30
-        self.training = ViewedImages(split.training, view=self._view, size=config.image_size, memory=memory)
-        self.held_out = ViewedImages(split.held_out, view=self._view, size=config.image_size, memory=0)
+        self.training = ViewedImages(split.training, view=self._view, size=config.image_size, kept_bytes=memory)
+        self.held_out = ViewedImages(split.held_out, view=self._view, size=config.image_size, kept_bytes=0)
         self.latents = self._latents(folder, self.training, "training") if in_latents else None
         chosen = evenly(split.held_out.labels.tolist(), config.validation.images)
         self.clean_labels = self.held_out.labels[chosen]

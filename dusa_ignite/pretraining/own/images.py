@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import torch
 
-from dusa_ignite.data.class_names import read_class_names
 from dusa_ignite.data.files import LabelledFiles
-from dusa_ignite.data.image_folder import image_folder_tasks
+from dusa_ignite.data.labelled_folder import labelled_folder
 from dusa_ignite.errors import DataError
 from dusa_ignite.pretraining.own.config import OwnData
 from dusa_ignite.utils.seeding import derive_seed
@@ -39,12 +38,12 @@ def load_split(data: OwnData, *, seed: int) -> Split:
     Raises:
         DataError: a folder is missing, has no labels, or a class has no image to learn from or none to be held out.
     """
-    names = read_class_names(data.classes) if isinstance(data.classes, str) else data.classes
-    files, classes = _labelled(data.root, names, "data.root")
+    files, classes = labelled_folder(data.root, classes=data.classes, key="data.root")
     if len(classes) < 2:
         raise DataError(f"{data.root}: holds one class; data.root must hold a folder for each of two or more")
     if data.validation_root is not None:
-        return _checked(Split(files, _labelled(data.validation_root, classes, "data.validation_root")[0], classes))
+        other, _ = labelled_folder(data.validation_root, classes=classes, key="data.validation_root")
+        return _checked(Split(files, other, classes))
     held = set(held_out(files.labels.tolist(), share=data.validation_share, seed=seed))
     learnt = [i for i in range(len(files)) if i not in held]
     return _checked(Split(_subset(files, learnt), _subset(files, sorted(held)), classes))
@@ -86,17 +85,17 @@ class ViewedImages:
         files: the images.
         view: makes (3, S, S) in [0, 1] of one image (1, 3, H, W) in [0, 1].
         size: S.
-        memory: bytes that may be used to keep them.
+        kept_bytes: bytes that may be used to keep them.
     """
 
     def __init__(
-        self, files: LabelledFiles, *, view: Callable[[torch.Tensor], torch.Tensor], size: int, memory: float
+        self, files: LabelledFiles, *, view: Callable[[torch.Tensor], torch.Tensor], size: int, kept_bytes: float
     ) -> None:
         self.files = files
         self.labels = torch.from_numpy(files.labels)
         self.size = size
         self._view = view
-        self._kept: dict[int, torch.Tensor] | None = {} if len(files) * 3 * size**2 <= memory else None
+        self._kept: dict[int, torch.Tensor] | None = {} if len(files) * 3 * size**2 <= kept_bytes else None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -120,14 +119,6 @@ class ViewedImages:
         if self._kept is not None:
             self._kept[index] = stored
         return stored
-
-
-def _labelled(root: str, classes: tuple[str, ...] | None, key: str) -> tuple[LabelledFiles, tuple[str, ...]]:
-    tasks = image_folder_tasks(root, classes=classes, key=key)
-    files = tasks[0].dataset
-    if len(tasks) > 1 or not isinstance(files, LabelledFiles) or (files.labels < 0).any():
-        raise DataError(f"{root}: {key} must hold a folder per class, with its images: <class>/<image>")
-    return files, tasks[0].classes
 
 
 def _subset(files: LabelledFiles, indices: Sequence[int]) -> LabelledFiles:
