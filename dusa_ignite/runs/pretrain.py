@@ -16,6 +16,7 @@ from dusa_ignite.config import read_config, to_yaml
 from dusa_ignite.distributed.rank_zero import on_rank_zero
 from dusa_ignite.errors import CheckpointError, ConfigError, UserError
 from dusa_ignite.handlers.atomic_saver import saved
+from dusa_ignite.handlers.tracking import check_tracking
 from dusa_ignite.pretraining.own import files
 from dusa_ignite.pretraining.own.config import OwnConfig
 from dusa_ignite.pretraining.own.loop import train
@@ -30,7 +31,15 @@ from dusa_ignite.utils.format import FORMAT_VERSION, why_not
 
 logger = logging.getLogger(__name__)
 
-FREE_TO_CHANGE = ("output_dir", "resume", "num_threads", "log_every_seconds", "timeout_minutes", "checkpoint")
+FREE_TO_CHANGE = (
+    "output_dir",
+    "resume",
+    "num_threads",
+    "log_every_seconds",
+    "timeout_minutes",
+    "checkpoint",
+    "tracking",
+)
 
 
 def pretrain(local_rank: int, config: OwnConfig, overwrite: bool = False) -> None:
@@ -54,15 +63,17 @@ def pretrain(local_rank: int, config: OwnConfig, overwrite: bool = False) -> Non
         start = on_rank_zero(lambda: _claim(lock, config, overwrite=overwrite))
         if start == "finished":
             return
+        resumed = start == "unfinished"
+        tracking = on_rank_zero(lambda: check_tracking(**config.tracking.model_dump(), resumed=resumed))
         subject = make_subject(config, folder)
         origins = {"format_version": FORMAT_VERSION, **subject.origins}
-        checkpoint = _checkpoint(folder, origins) if start == "unfinished" else None
+        checkpoint = _checkpoint(folder, origins) if resumed else None
         if checkpoint is None:
             on_rank_zero(lambda: _begin(folder, config, origins))
         on_rank_zero(lambda: log_to(folder))
         if idist.get_rank() > 0:
             logging.getLogger("dusa_ignite").setLevel(logging.WARNING)
-        _train(subject, config, folder, checkpoint)
+        _train(subject, config, folder, checkpoint, tracking)
     finally:
         lock.release()
     on_rank_zero(lambda: log_to(None))
@@ -148,13 +159,26 @@ def _begin(folder: Path, config: OwnConfig, origins: Mapping[str, Any]) -> None:
         raise unwritable(folder, error) from error
 
 
-def _train(subject: Subject, config: OwnConfig, folder: Path, checkpoint: dict[str, Any] | None) -> None:
+def _train(
+    subject: Subject,
+    config: OwnConfig,
+    folder: Path,
+    checkpoint: dict[str, Any] | None,
+    tracking: Mapping[str, Any],
+) -> None:
     def restore(things: Mapping[str, Any]) -> None:
         assert checkpoint is not None
         Checkpoint.load_objects(to_load={name: things[name] for name in checkpoint}, checkpoint=checkpoint)
 
     logger.info("%s: %d updates on %s", folder, config.training.iterations, idist.device())
-    average, measured = train(subject, config, folder, restore=restore if checkpoint is not None else None)
+    average, measured = train(
+        subject,
+        config,
+        folder,
+        tracking=tracking,
+        restore=restore if checkpoint is not None else None,
+        done=checkpoint["engine"]["iteration"] if checkpoint is not None else 0,
+    )
 
     def finish() -> None:
         try:

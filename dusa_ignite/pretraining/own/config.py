@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from dusa_ignite.data.labelled_folder import CLASSES, usable_classes
 from dusa_ignite.handlers.checkpoint import CheckpointOptions
+from dusa_ignite.handlers.tracking_options import TrackingOptions
 from dusa_ignite.models.guides.families import FAMILIES, find_family
 from dusa_ignite.models.guides.load import Variant
 from dusa_ignite.models.guides.times import TIMES, LogitNormalTime
@@ -193,6 +194,7 @@ class OwnConfig(Section):
     training: OwnTraining = Field(description="how it is trained")
     validation: OwnValidation = Field(default=OwnValidation(), description="how it is measured")
     checkpoint: CheckpointOptions = Field(default=CheckpointOptions(), description="when it is saved")
+    tracking: TrackingOptions = Field(default=TrackingOptions(), description="where it can be watched")
     timeout_minutes: float = Field(
         default=10.0, gt=0, le=100_000, description="a process that waits longer for others fails, > 0"
     )

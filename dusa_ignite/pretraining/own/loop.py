@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from torch import nn
 from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
 from dusa_ignite.errors import UserError
-from dusa_ignite.handlers import AtomicSaver, RunCheckpoint
+from dusa_ignite.handlers import AtomicSaver, RunCheckpoint, TaskResults
 from dusa_ignite.handlers.append import AppendedFile
+from dusa_ignite.handlers.tracking import attach_tracking
 from dusa_ignite.pretraining.own import files
 from dusa_ignite.pretraining.own.config import OwnConfig, OwnTraining
 from dusa_ignite.pretraining.own.schedule import average_decay, average_into, learning_rate
@@ -47,8 +49,8 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.trained, lr=options.lr, weight_decay=options.weight_decay)
         self.average: nn.Module = copy.deepcopy(subject.model).requires_grad_(False).eval()
 
-    def update(self, engine: Engine, batch: Any) -> dict[str, float]:
-        """One update with the global batch; what it returns is the same in all processes.
+    def update(self, engine: Engine, batch: Any) -> dict[str, Any]:
+        """One update with the global batch: its loss, learning rate and gradient, the same in all processes.
 
         Raises:
             UserError: the loss or its gradient is not finite.
@@ -79,11 +81,17 @@ class Trainer:
             )
         self.optimizer.step()
         average_into(self.average, self.subject.model, decay=average_decay(number, highest=options.ema_decay))
-        return {"loss": total, "lr": rate, "gradient_norm": norm}
+        return {"loss": total, "diagnostics": {"lr": rate, "gradient_norm": norm}}
 
 
 def train(
-    subject: Subject, config: OwnConfig, folder: Path, *, restore: Any = None
+    subject: Subject,
+    config: OwnConfig,
+    folder: Path,
+    *,
+    tracking: Mapping[str, Any],
+    restore: Callable[[Mapping[str, Any]], None] | None = None,
+    done: int = 0,
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Train and measure; the folder belongs to this training by now.
 
@@ -91,7 +99,9 @@ def train(
         subject: what is trained.
         config: its ``training``, ``validation`` and ``checkpoint`` say how.
         folder: of the outputs.
+        tracking: what :func:`dusa_ignite.handlers.tracking.check_tracking` has returned.
         restore: called with everything that a checkpoint holds, by name, to go on from one; ``None`` = from the start.
+        done: updates that it holds.
 
     Returns:
         The averaged model, and what the last validation has measured.
@@ -112,16 +122,22 @@ def train(
         world_size=idist.get_world_size(),
     )
     updates, validations = AppendedFile(folder / files.UPDATES), AppendedFile(folder / files.VALIDATIONS)
-    last = _Last()
+    last, results = _Last(), TaskResults(metrics=[])
 
     def note(engine: Engine) -> None:
-        updates.append(json.dumps({"update": engine.state.iteration, **_output(engine)}) + "\n")
+        output = _output(engine)
+        updates.append(
+            json.dumps({"update": engine.state.iteration, "loss": output["loss"], **output["diagnostics"]}) + "\n"
+        )
 
     def validate(engine: Engine) -> None:
         number = engine.state.iteration
         if number % config.validation.every == 0 or number == len(stream):
             last.content = subject.measure(trainer.average, number, folder)
             validations.append(json.dumps({"update": number, **last.content}) + "\n")
+            shown = {f"validation_{key}": value for key, value in last.content.items() if isinstance(value, float)}
+            engine.state.metrics.update(shown)
+            results.rows = [{"task": "training", **shown}]
 
     engine.add_event_handler(Events.ITERATION_COMPLETED, note)
     engine.add_event_handler(Events.ITERATION_COMPLETED, validate)
@@ -135,6 +151,15 @@ def train(
         keep=config.checkpoint.keep,
         background=idist.device().type == "cuda" if background is None else background,
     )
+    tracked = attach_tracking(
+        engine,
+        folder=folder,
+        results=results,
+        parameters=config.model_dump(mode="json"),
+        resumed=restore is not None,
+        done=done,
+        **tracking,
+    )
     RunCheckpoint(
         saver,
         stateful=stateful,
@@ -146,7 +171,7 @@ def train(
     if restore is not None:
         restore({"engine": engine, **progress, **stateful})
         logger.info("resumed after update %d", engine.state.iteration)
-    with saver:
+    with tracked, saver:
         if engine.state.iteration < len(stream):
             engine.run(stream, max_epochs=1, epoch_length=len(stream))
     return trainer.average, last.content
@@ -191,5 +216,5 @@ class _Progress:
             self.line, self.losses = now, []
 
 
-def _output(engine: Engine) -> dict[str, float]:
+def _output(engine: Engine) -> dict[str, Any]:
     return engine.state.output  # type: ignore[return-value]

@@ -148,7 +148,8 @@ def test_guide_yaml_makes_a_run(trained: Path, root: Path, tmp_path: Path) -> No
 def test_a_classifier_that_timm_and_this_package_load(root: Path, tmp_path: Path) -> None:
     overrides = (
         "what=classifier",
-        "training.iterations=30",
+        "tracking.tensorboard=true",
+        "training.iterations=15",
         "training.ema_decay=0.5",
         "resume=auto",
         "augment.flip=true",
@@ -169,8 +170,10 @@ def test_a_classifier_that_timm_and_this_package_load(root: Path, tmp_path: Path
     assert by_checkpoint.source_view.image_size == 32
     assert by_checkpoint.source_view.crop_pct == 1.0
 
+    assert list((tmp_path / "a" / "tensorboard").iterdir())
+
     other = own_config(tmp_path / "b", root, *overrides, "image_size=32")
-    killed(other, 18)
+    killed(other, 10)
     pretrain(0, other)
     weights = "classifier/model.safetensors"
     assert_identical(content(tmp_path / "b", weights), content(tmp_path / "a", weights))
