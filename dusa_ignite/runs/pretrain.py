@@ -55,6 +55,8 @@ def pretrain(local_rank: int, config: OwnConfig, overwrite: bool = False) -> Non
         Interrupted: a signal asked the training to stop; it has been saved.
     """
     log_to(None)
+    if idist.get_rank() > 0:
+        logging.getLogger("dusa_ignite").setLevel(logging.WARNING)
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
     folder = Path(config.output_dir)
@@ -71,8 +73,6 @@ def pretrain(local_rank: int, config: OwnConfig, overwrite: bool = False) -> Non
         if checkpoint is None:
             on_rank_zero(lambda: _begin(folder, config, origins))
         on_rank_zero(lambda: log_to(folder))
-        if idist.get_rank() > 0:
-            logging.getLogger("dusa_ignite").setLevel(logging.WARNING)
         _train(subject, config, folder, checkpoint, tracking)
     finally:
         lock.release()

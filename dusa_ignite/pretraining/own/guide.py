@@ -60,7 +60,9 @@ class GuideSubject:
             image_size=config.image_size,
             in_latents=in_latents,
         ).to(idist.device(), self.dtype)
-        self.vae = load_vae(str(config.vae.pretrained), decodes=True).to(idist.device()) if in_latents else None
+        self.vae = (
+            load_vae(str(config.vae.pretrained), decodes=True).to(idist.device(), self.dtype) if in_latents else None
+        )
         self.origins: dict[str, Any] = {
             "images": split.fingerprint(),
             "classes": list(self.classes),

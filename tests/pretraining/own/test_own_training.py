@@ -121,7 +121,7 @@ def test_other_images_are_not_gone_on_with(root: Path, tmp_path: Path) -> None:
 def test_overwriting_leaves_what_is_not_ours(root: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "metrics.json").write_text("{}")
-    pretrain(0, own_config(tmp_path, root, "training.iterations=4"), overwrite=True)
+    pretrain(0, own_config(tmp_path, root, "training.iterations=4", "training.precision=bfloat16"), overwrite=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert json.loads((tmp_path / "metrics.json").read_text())["what"] == "guide"
 
