@@ -31,7 +31,7 @@ from dusa_ignite.utils.format import FORMAT_VERSION, why_not
 
 logger = logging.getLogger(__name__)
 
-FREE_TO_CHANGE = (
+FREE_TO_CHANGE = (  # when a training is resumed: no effect on its weights
     "output_dir",
     "resume",
     "num_threads",
@@ -39,6 +39,8 @@ FREE_TO_CHANGE = (
     "timeout_minutes",
     "checkpoint",
     "tracking",
+    "data.memory_gb",
+    "vae.cache",
 )
 
 
@@ -113,7 +115,7 @@ def _check_same_config(folder: Path, config: OwnConfig) -> None:
     differing = [
         f"{key}: {before.get(key)!r} before, {now.get(key)!r} now"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and key.partition(".")[0] not in FREE_TO_CHANGE
+        if before.get(key) != now.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in FREE_TO_CHANGE)
     ]
     if differing:
         raise ConfigError(f"{folder}: cannot go on with another config; {'; '.join(differing)}")

@@ -92,7 +92,7 @@ def test_a_finished_training_stays(trained: Path, root: Path) -> None:
     before = content(trained)
     with pytest.raises(ConfigError, match=r"output_dir: .*: holds a finished training; choose another, or give --over"):
         pretrain(0, own_config(trained, root))
-    pretrain(0, own_config(trained, root, "resume=auto"))
+    pretrain(0, own_config(trained, root, "resume=auto", "data.memory_gb=0", "checkpoint.every_updates=null"))
     with pytest.raises(ConfigError, match=r"cannot go on with another config; training.lr: 0.003 before, 1.0 now"):
         pretrain(0, own_config(trained, root, "resume=auto", "training.lr=1.0"))
     assert_identical(content(trained), before)
