@@ -164,8 +164,8 @@ class GuideSubject:
             candidates=self.config.validation.candidates,
             seed=self.config.seed,
         )
-        self._tell(curve, update)
         if idist.get_rank() == 0:
+            self._tell(curve, update)
             plot_curves(folder / files.CURVE, curve, update=update)
             if self.config.validation.samples:
                 self._draw(average, folder / files.SAMPLES.format(update))

@@ -7,12 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from PIL import Image
 from support.own_training import own_config, own_images
 from torch import nn
 
-from dusa_ignite.errors import ConfigError, DataError
+from dusa_ignite.errors import CheckpointError, ConfigError, DataError
+from dusa_ignite.models import build_classifier
 from dusa_ignite.pretraining.own.augment import augmented, is_on
 from dusa_ignite.pretraining.own.config import OwnAugment, OwnData
 from dusa_ignite.pretraining.own.images import ViewedImages, evenly, held_out, load_split
@@ -180,3 +182,19 @@ def test_what_does_not_fit(override: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         own_config(tmp_path, tmp_path, override)
     assert message in str(caught.value)
+
+
+def test_timms_weights_with_a_new_last_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def create(name: str, *, pretrained: bool, **options: object) -> nn.Module:
+        asked.append(pretrained)
+        return whole(name, **options)
+
+    whole = timm.create_model
+    monkeypatch.setattr(timm, "create_model", create)
+    name = "test_convnext.r160_in1k"
+    with pytest.raises(CheckpointError, match=r"weights for test_convnext.r160_in1k have 1000 classes"):
+        build_classifier(name, num_classes=3, pretrained=True)
+    assert build_classifier(name, num_classes=3, pretrained=True, new_head=True).num_classes == 3
+    assert asked == [True]
