@@ -16,7 +16,7 @@ COMMANDS = {
     "compare": "Run methods on the same stream, with the same seeds, and compare them.",
     "tune": "Run every method with every value of an option, and say which value is best.",
     "report": "Print the accuracies of runs side by side.",
-    "pretrain": "Train the demo's classifier and flow transformer on clean digits.",
+    "pretrain": "Train a guide or a classifier for your own classes, or the demo's models.",
     "bench": "Measure what an update and a checkpoint cost.",
     "inspect": "Say what a weights file or folder is, and which config lines use it.",
     "configs": "List the configs that travel with the package, or print one.",

@@ -16,8 +16,12 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
         epilog="example: dusa-ignite schema > schema.json",
     )
     parser.add_argument("--markdown", action="store_true", help="Print tables of all options instead, as Markdown.")
-    parser.add_argument(
-        "--pretrain", action="store_true", help="Print what belongs to the config of dusa-ignite pretrain instead."
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--pretrain", action="store_true", help="Print what belongs to the config of the digits' pre-training instead."
+    )
+    kind.add_argument(
+        "--own", action="store_true", help="Likewise, for training a guide or a classifier for your own classes."
     )
     return parser
 
@@ -29,7 +33,8 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     from dusa_ignite.config import Config
     from dusa_ignite.config.reference import json_schema, markdown
     from dusa_ignite.pretraining.config import PretrainConfig
+    from dusa_ignite.pretraining.own.config import OwnConfig
 
     show = markdown if options.markdown else json_schema
-    print(show(PretrainConfig if options.pretrain else Config), end="")
+    print(show(OwnConfig if options.own else PretrainConfig if options.pretrain else Config), end="")
     return 0

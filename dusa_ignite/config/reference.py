@@ -32,7 +32,7 @@ def json_schema(config: type[BaseModel]) -> str:
     for choice in _with_a_choice(schema):
         _tell_apart(choice, schema["$defs"])
     for section, kind in OWN_NAMES.items():
-        if section in sections:
+        if "oneOf" in sections.get(section, {}):
             name = {"type": "string", "pattern": f"^{REFERENCE.pattern}$", "description": f"a {kind} of your own"}
             sections[section]["oneOf"].append({"type": "object", "properties": {"name": name}, "required": ["name"]})
     return json.dumps(schema, indent=1) + "\n"

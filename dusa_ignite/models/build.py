@@ -87,6 +87,7 @@ def build_classifier(
     batch_norm: str = "batch",
     options: dict[str, Any] | None = None,
     load: bool = True,
+    new_head: bool = False,
 ) -> Classifier:
     """Build any timm classifier, or one of your own, in eval mode and float32.
 
@@ -107,6 +108,7 @@ def build_classifier(
         batch_norm: see :class:`Classifier`.
         options: further keyword arguments of ``timm.create_model`` or of the factory.
         load: ``False`` = neither load a checkpoint nor try the model, for shapes alone.
+        new_head: take timm's weights also where they are for other classes, but for the last layer, which is random.
 
     Raises:
         CheckpointError: timm does not know the name or cannot build it, or the weights are missing or do not fit.
@@ -125,7 +127,9 @@ def build_classifier(
     else:
         check_options(options or {}, key="classifier.options")
         pretrained = pretrained and checkpoint is None
-        backbone = _timm_backbone(name, num_classes=num_classes, pretrained=pretrained, options=options or {})
+        backbone = _timm_backbone(
+            name, num_classes=num_classes, pretrained=pretrained, options=options or {}, new_head=new_head
+        )
     said = read_metadata(checkpoint, key="classifier.checkpoint", embedded="classifier").views if checkpoint else {}
     seen = resolve_view(backbone, options=view, image_size=image_size, metadata=said, name=name)
     own_size = timm.data.resolve_model_data_config(backbone)["input_size"][-1]
@@ -143,14 +147,16 @@ def build_classifier(
     return classifier
 
 
-def _timm_backbone(name: str, *, num_classes: int, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+def _timm_backbone(
+    name: str, *, num_classes: int, pretrained: bool, options: dict[str, Any], new_head: bool = False
+) -> nn.Module:
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:3]
         raise CheckpointError(
             f"classifier.name: timm has no model {name!r}" + (f"; near: {', '.join(near)}" if near else "")
         )
     try:
-        if pretrained:
+        if pretrained and not new_head:
             _check_pretrained_classes(name, num_classes)
         with quiet():
             return timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **options)

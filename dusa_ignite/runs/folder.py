@@ -74,10 +74,10 @@ def check_same_config(folder: Path, config: Config) -> None:
         ConfigError: they differ, and the message lists the keys and both values; or the options are not known any more.
     """
     try:
-        before = _flat(load_config(folder / CONFIG).model_dump(mode="json"))
+        before = flat(load_config(folder / CONFIG).model_dump(mode="json"))
     except ConfigError as error:
         raise ConfigError(f"{error}; put the run's config back, or give --overwrite to start again") from error
-    now = _flat(config.model_dump(mode="json"))
+    now = flat(config.model_dump(mode="json"))
     differing = [
         f"{key}: {before.get(key)!r} before, {now.get(key)!r} now"
         for key in sorted(before.keys() | now.keys())
@@ -87,10 +87,11 @@ def check_same_config(folder: Path, config: Config) -> None:
         raise ConfigError(f"{folder}: cannot go on with another config; {'; '.join(differing)}")
 
 
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+def flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
     if not isinstance(content, dict):
         return {prefix: content}
-    return {k: v for key, item in content.items() for k, v in _flat(item, f"{prefix}.{key}" if prefix else key).items()}
+    return {k: v for key, item in content.items() for k, v in flat(item, f"{prefix}.{key}" if prefix else key).items()}
 
 
 def create(folder: Path, config: Config) -> None:

@@ -13,7 +13,8 @@ from support.files import CONFIGS, ROOT
 from dusa_ignite.commands.main import main
 from dusa_ignite.config.yaml_file import read_mapping
 
-RUN_CONFIGS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if "pretrain" not in path.stem)
+TRAININGS = {"digits_pretrain": "pretrain_schema", "own_guide": "own_schema"}
+RUN_CONFIGS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in TRAININGS)
 MODELINE = "# yaml-language-server: $schema="
 
 
@@ -35,6 +36,7 @@ def problems(**sections: Any) -> list[str]:
     [
         ([], "configs/schema.json"),
         (["--pretrain"], "configs/pretrain_schema.json"),
+        (["--own"], "configs/own_schema.json"),
         (["--markdown"], "docs/options.md"),
     ],
 )
@@ -52,10 +54,11 @@ def test_shipped_configs_fit(name: str) -> None:
     assert [error.message for error in validator().iter_errors(read_mapping(CONFIGS / f"{name}.yaml"))] == []
 
 
-def test_the_shipped_pretraining_fits() -> None:
-    path = CONFIGS / "digits_pretrain.yaml"
-    assert path.read_text().startswith(f"{MODELINE}pretrain_schema.json\n")
-    assert [error.message for error in validator("pretrain_schema").iter_errors(read_mapping(path))] == []
+@pytest.mark.parametrize(("name", "schema"), TRAININGS.items())
+def test_the_shipped_trainings_fit(name: str, schema: str) -> None:
+    path = CONFIGS / f"{name}.yaml"
+    assert path.read_text().startswith(f"{MODELINE}{schema}.json\n")
+    assert [error.message for error in validator(schema).iter_errors(read_mapping(path))] == []
 
 
 @pytest.mark.parametrize(

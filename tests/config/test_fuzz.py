@@ -20,6 +20,7 @@ from dusa_ignite.config import Config, load_config, read_config, to_yaml
 from dusa_ignite.config.fields import all_keys
 from dusa_ignite.errors import UserError
 from dusa_ignite.pretraining.config import PretrainConfig
+from dusa_ignite.pretraining.own.config import OwnConfig
 
 pytestmark = pytest.mark.slow
 
@@ -64,11 +65,13 @@ raw_values = st.one_of(  # as they stand in YAML
 keys = {
     "run": [*all_keys(Config), "presets", "presets.tent", "presets.mine.method.name"],
     "pretrain": all_keys(PretrainConfig),
+    "own": all_keys(OwnConfig),
 }
+KIND = {Config: "run", PretrainConfig: "pretrain", OwnConfig: "own"}
 
 
 def schema_of(name: str) -> type:
-    return PretrainConfig if "pretrain" in name else Config
+    return {"digits_pretrain": PretrainConfig, "own_guide": OwnConfig}.get(name, Config)
 
 
 def check(text: str | bytes, overrides: list[str], schema: type) -> None:
@@ -77,18 +80,14 @@ def check(text: str | bytes, overrides: list[str], schema: type) -> None:
         path = Path(folder) / "x.yaml"
         path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
         try:
-            config = (
-                read_config(path, overrides, schema=schema)
-                if schema is PretrainConfig
-                else load_config(path, overrides)
-            )
+            config = load_config(path, overrides) if schema is Config else read_config(path, overrides, schema=schema)
         except UserError as error:
             lines = str(error).split("\n")
             assert 1 <= len(lines) <= 21
             assert max(map(len, lines)) < 4000
             return
         path.write_text(to_yaml(config), encoding="utf-8")
-        again = read_config(path, schema=schema) if schema is PretrainConfig else load_config(path)
+        again = load_config(path) if schema is Config else read_config(path, schema=schema)
         assert again == config
 
 
@@ -109,7 +108,7 @@ def test_values(data: st.DataObject) -> None:
     content = yaml.safe_load(SHIPPED[name])
     schema = schema_of(name)
     for _ in range(data.draw(st.integers(1, 3))):
-        dotted = data.draw(st.sampled_from(keys["pretrain" if schema is PretrainConfig else "run"]))
+        dotted = data.draw(st.sampled_from(keys[KIND[schema]]))
         with contextlib.suppress(AttributeError):  # the value before has taken a section's place
             put(content, dotted, data.draw(values))
     check(yaml.safe_dump(content, allow_unicode=True), [], schema)
@@ -120,7 +119,7 @@ def test_values(data: st.DataObject) -> None:
 def test_overrides(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(SHIPPED)))
     schema = schema_of(name)
-    known = st.sampled_from(keys["pretrain" if schema is PretrainConfig else "run"])
+    known = st.sampled_from(keys[KIND[schema]])
     one = st.tuples(st.one_of(known, known, known, hostile_texts), raw_values).map("=".join)
     check(SHIPPED[name], data.draw(st.lists(st.one_of(one, hostile_texts), min_size=1, max_size=3)), schema)
 

@@ -16,6 +16,7 @@ from dusa_ignite.config import Config
 from dusa_ignite.config.fields import choices
 from dusa_ignite.config.yaml_file import parse_yaml
 from dusa_ignite.pretraining.config import PretrainConfig
+from dusa_ignite.pretraining.own.config import OwnConfig
 
 CONFIG_FILES = sorted(CONFIGS.glob("*.yaml"))
 CLAIM = "A value is the default unless a comment says else."
@@ -31,7 +32,7 @@ class Entry(NamedTuple):
 
 
 def schema_of(path: Path) -> type[BaseModel]:
-    return PretrainConfig if "pretrain" in path.stem else Config
+    return {"digits_pretrain": PretrainConfig, "own_guide": OwnConfig}.get(path.stem, Config)
 
 
 def default_of(keys: list[str], content: Any, schema: type[BaseModel]) -> Any:

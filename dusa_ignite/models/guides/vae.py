@@ -49,12 +49,13 @@ SD_VAE = {  # architecture of stabilityai/sd-vae-ft-ema, for `random`
 }
 
 
-def load_vae(pretrained: str) -> AutoencoderKL:
+def load_vae(pretrained: str, *, decodes: bool = False) -> AutoencoderKL:
     """The encoding half of a VAE, frozen, in eval mode and float32.
 
     Args:
         pretrained: a hub id (``stabilityai/sd-vae-ft-ema``), a folder in diffusers' format, or ``random`` (the same
             architecture without weights).
+        decodes: keep the decoding half, too.
 
     Raises:
         CheckpointError: neither a folder nor a repository that can be reached, or one that holds no such VAE.
@@ -81,7 +82,8 @@ def load_vae(pretrained: str) -> AutoencoderKL:
         load_strict(vae, loaded.weights, source=source)
     if vae.config.latent_channels != LATENT_CHANNELS or len(vae.config.block_out_channels) != 4:
         raise CheckpointError(f"vae.pretrained: {pretrained}: latents must have 4 channels at 1/8 of the image's side")
-    vae.decoder, vae.post_quant_conv = nn.Identity(), nn.Identity()  # only the encoder is used
+    if not decodes:
+        vae.decoder, vae.post_quant_conv = nn.Identity(), nn.Identity()
     return vae.requires_grad_(False).eval()
 
 
