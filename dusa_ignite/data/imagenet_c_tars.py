@@ -10,7 +10,7 @@ import numpy as np
 
 from dusa_ignite.data.files import image_extensions
 from dusa_ignite.data.tar_images import TarImages
-from dusa_ignite.data.tar_index import TarIndex, TarReader, images_of, tar_index
+from dusa_ignite.data.tar_index import TarIndex, images_of, tar_index
 from dusa_ignite.errors import DataError
 
 TARS = {  # the files of zenodo.org/records/2235448, and what they hold; others are looked into, too
@@ -42,7 +42,7 @@ class Images(NamedTuple):
         labels = [label_of[file.partition("/")[0]] for file in self.files]
         places = np.insert(self.places, 0, 0, axis=1)
         left_out = [f"{self.tar}: {name}" for name in self.others]
-        return TarImages([TarReader(self.tar)], files=self.files, labels=labels, places=places, left_out=left_out)
+        return TarImages([self.tar], files=self.files, labels=labels, places=places, left_out=left_out)
 
 
 class CorruptionTars:

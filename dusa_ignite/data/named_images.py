@@ -1,4 +1,4 @@
-"""Labelled images that have names: the paths that a list of files, a message and a table of predictions call them by."""
+"""Labelled images that have names: the paths that lists of files, messages and predictions call them by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the files of a tar lie in it: found once by reading its headers, kept on disk, used to read any file by itself."""
+"""Where the files of a tar lie in it: found once, kept on disk, and used to read any file by itself."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TarIndex(NamedTuple):
 
 
 class TarReader:
-    """Reads pieces of one tar, from several threads or processes: each process that unpickles it opens the file itself.
+    """Reads pieces of one tar, from several threads or forked processes at once.
 
     Raises:
         DataError: the tar cannot be opened.
@@ -55,9 +55,6 @@ class TarReader:
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
-
-    def __reduce__(self) -> tuple[type[TarReader], tuple[Path]]:
-        return TarReader, (self.path,)
 
     def __del__(self) -> None:
         if self._descriptor >= 0:
@@ -143,7 +140,7 @@ def _members(path: Path, total: int) -> Iterator[tuple[str, int, int]]:
             tqdm(total=total, desc=path.name, unit="B", unit_scale=True, disable=None, leave=False) as bar,
         ):
             while (member := tar.next()) is not None:
-                tar.members.clear()  # else all of them are kept
+                tar.members.clear()  # type: ignore[attr-defined]  # else all of them are kept
                 bar.update(member.offset_data + member.size - bar.n)
                 name = member.name.removeprefix("./")
                 if member.isdir() or name.rpartition("/")[2].startswith("."):
