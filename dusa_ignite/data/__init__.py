@@ -2,6 +2,7 @@
 
 from dusa_ignite.data.cifar10_c import Cifar10C
 from dusa_ignite.data.cifar100_c import Cifar100C
+from dusa_ignite.data.corrupted_folder import CorruptedFolder
 from dusa_ignite.data.data_set import DataSet
 from dusa_ignite.data.digits import Digits
 from dusa_ignite.data.image_folder import ImageFolder
@@ -18,6 +19,7 @@ DATA_SETS: tuple[type[DataSet], ...] = (
     ImageFolder,
     ImageList,
     WebDataset,
+    CorruptedFolder,
     Digits,
 )
 

@@ -83,7 +83,7 @@ def test_integer_for_a_number(minimal: Path) -> None:
         ("seed=-1", f"seed: -1 should be greater than or equal to 0 {SEED}"),
         ("seed=4294967296", f"seed: 4294967296 should be less than 4294967296 {SEED}"),
         ("seed=1_000", f"seed: '1_000' is text and should be a valid integer {SEED}"),
-        ("data=5", "data: 5 should be a mapping (name: imagenet_c | image_folder | digits)"),
+        ("data=5", f"data: 5 should be a mapping (name: {DATA_SETS})"),
         ("norm_ema=true", "norm_ema: true should be a mapping (decay, evaluate), or null"),
         ("time.t=1.5", "time.t: 1.5 should be less than or equal to 1 (time, 0 (data) .. 1 (noise))"),
         ("method.loss.p=-1", "method.loss.p: -1 should be greater than or equal to 0 (power of norm_l2, >= 0)"),
