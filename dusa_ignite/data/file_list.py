@@ -139,8 +139,9 @@ def _splits(line: str) -> Iterator[tuple[str, str]]:
 
 def _positions(dataset: LabelledImages) -> dict[str, int]:
     """Position by name, in order."""
-    files = getattr(dataset, "files", None) or map(str, range(len(dataset)))
-    return {name: position for position, name in enumerate(files)}
+    files = getattr(dataset, "files", None)
+    names = range(len(dataset)) if files is None else files
+    return {str(name): position for position, name in enumerate(names)}
 
 
 def _chosen(dataset: LabelledImages, positions: list[int]) -> LabelledImages:

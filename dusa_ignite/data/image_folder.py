@@ -100,12 +100,14 @@ def image_folder_tasks(
     top = scan_folder(folder)
     _check_alike([top], key)
     if top.images:
+        _taken([top], folder, only)
         return [_unlabelled_task(top, _name(top, folder), classes or ())]
     below = scan_folders(folder / name for name in top.folders)
     _check_alike(below, key)
     deep = any(child.folders for child in below)
     if not deep and (classes is None or not below or _are_classes(below, classes, problems)):
         names = sorted_names(child.path.name for child in below) if classes is None else classes
+        _taken([top], folder, only)
         return [_task(top, _name(top, folder), below, names, key, problems)]
     if deep:
         level = _taken(_task_level(below, key), folder, only)
@@ -141,9 +143,7 @@ def _taken(tasks: list[Listing], root: Path, only: Sequence[str] | None) -> list
     names = [_name(task, root) for task in tasks]
     for pattern in only:
         if not fnmatch.filter(names, pattern):
-            raise DataError(
-                f"data.only: {pattern!r} matches none of the {len(names)} tasks; nearest: {nearest(pattern, names)}"
-            )
+            raise DataError(f"data.only: {pattern!r} matches no task; nearest: {nearest(pattern, names)}")
     return [task for task, name in zip(tasks, names, strict=True) if any(fnmatch.fnmatchcase(name, p) for p in only)]
 
 

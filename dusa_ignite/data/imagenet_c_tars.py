@@ -11,7 +11,6 @@ import numpy as np
 from dusa_ignite.data.files import image_extensions
 from dusa_ignite.data.tar_images import TarImages
 from dusa_ignite.data.tar_index import TarIndex, images_of, tar_index
-from dusa_ignite.errors import DataError
 
 TARS = {  # the files of zenodo.org/records/2235448, and what they hold; others are looked into, too
     "blur.tar": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
@@ -54,7 +53,8 @@ class CorruptionTars:
 
     def __init__(self, root: Path) -> None:
         self.tars = sorted(path for path in root.glob("*.tar") if not path.name.startswith("."))
-        self._contents: dict[Path, dict[tuple[str, str], Images]] = {}
+        self._contents: dict[Path, Contents] = {}
+        self._found: dict[tuple[str, int], Images] = {}
 
     def find(self, corruption: str, severity: int) -> Images | None:
         """The images, in the first tar that has any; ``None`` where none has.
@@ -62,13 +62,16 @@ class CorruptionTars:
         Raises:
             DataError: a tar cannot be used; the message names it.
         """
-        for tar in self._in_order(corruption):
-            if tar not in self._contents:
-                self._contents[tar] = _contents(tar_index(tar))
-            found = self._contents[tar].get((corruption, str(severity)))
-            if found is not None:
-                return found
-        return None
+        if (corruption, severity) not in self._found:
+            for tar in self._in_order(corruption):
+                if tar not in self._contents:
+                    self._contents[tar] = _contents(tar_index(tar))
+                index, numbers = self._contents[tar]
+                images = _images(index, numbers.get((corruption, str(severity)), []))
+                if images.files:
+                    self._found[corruption, severity] = images
+                    break
+        return self._found.get((corruption, severity))
 
     def _in_order(self, corruption: str) -> Iterator[Path]:
         """The tar that holds the corruption by its name, then those whose names say nothing."""
@@ -76,36 +79,32 @@ class CorruptionTars:
         yield from (tar for tar in self.tars if tar.name not in TARS)
 
 
-def _contents(index: TarIndex) -> dict[tuple[str, str], Images]:
-    """The images by corruption and severity; folders above the corruption do not matter.
+class Contents(NamedTuple):
+    """A tar's index, and the positions in it of the files of each corruption and severity."""
 
-    Raises:
-        DataError: an image does not lie in ``<corruption>/<severity>/<wnid>``.
-    """
-    images: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    others: dict[tuple[str, str], list[str]] = {}
-    known = set(images_of(index.names, image_extensions()))
+    files: TarIndex
+    numbers: dict[tuple[str, str], list[int]]
+
+
+def _contents(index: TarIndex) -> Contents:
+    """Folders above the corruption, and whatever does not lie in such folders, do not matter."""
+    numbers: dict[tuple[str, str], list[int]] = {}
     for number, name in enumerate(index.names):
-        parts = name.split("/")
-        if number not in known:
-            others.setdefault(tuple(parts[-4:-2]), []).append(name)  # type: ignore[arg-type]
-        elif len(parts) < 4:
-            raise DataError(f"{index.path}: {name}: expected <corruption>/<severity>/<wnid>/*.JPEG in this tar")
-        else:
-            corruption, severity, wnid, file = parts[-4:]
-            images.setdefault((corruption, severity), []).append((f"{wnid}/{file}", number))
-    places = np.stack([index.offsets, index.sizes], axis=1)
-    return {
-        task: Images(
-            index.path,
-            [file for file, _ in sorted(found, key=_as_in_folders)],
-            places[[number for _, number in sorted(found, key=_as_in_folders)]],
-            others.get(task, []),
-        )
-        for task, found in images.items()
-    }
+        parts = name.rsplit("/", 3)
+        if len(parts) == 4:
+            numbers.setdefault((parts[0].rpartition("/")[2], parts[1]), []).append(number)
+    return Contents(index, numbers)
 
 
-def _as_in_folders(found: tuple[str, int]) -> list[str]:
-    """Folder by folder, and by name within."""
-    return found[0].split("/")
+def _images(index: TarIndex, numbers: list[int]) -> Images:
+    """The images among some files, in the order of folders: folder by folder, and by name within."""
+    known = {numbers[k] for k in images_of([index.names[number] for number in numbers], image_extensions())}
+    wnid_and_file = {tuple(index.names[number].rsplit("/", 2)[1:]): number for number in numbers if number in known}
+    ordered = sorted(wnid_and_file)  # of two files of one name the last counts, as when a tar is unpacked
+    chosen = [wnid_and_file[key] for key in ordered]
+    return Images(
+        index.path,
+        ["/".join(key) for key in ordered],
+        np.stack([index.offsets[chosen], index.sizes[chosen]], axis=1),
+        [index.names[number] for number in numbers if number not in known],
+    )

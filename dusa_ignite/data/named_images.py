@@ -28,7 +28,9 @@ class NamedImages:
         left_out: as given.
     """
 
-    def __init__(self, *, files: Sequence[str], labels: Sequence[int] | np.ndarray, left_out: Sequence[str] = ()):
+    def __init__(
+        self, *, files: Sequence[str], labels: Sequence[int] | np.ndarray, left_out: Sequence[str] = ()
+    ) -> None:
         if len(files) != len(labels):
             raise ValueError(f"{len(files)} files, but {len(labels)} labels")
         self.files = list(files)

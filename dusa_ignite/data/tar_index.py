@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 SUFFIX = ".index.npz"
 FORMAT = 1  # of the kept index; another one's is made again
+LARGE = 2**30  # bytes; of smaller tars nothing is said
 BLOCK = 512  # bytes; a tar consists of blocks, and two of zeros end it
 COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "unxz", b"\x28\xb5": "unzstd"}  # by the first bytes
 
@@ -132,7 +133,8 @@ def _check_ends(path: Path, start: bytes, end: bytes) -> None:
 
 def _members(path: Path, total: int) -> Iterator[tuple[str, int, int]]:
     """Name, offset and size of each regular file; hidden ones (``.name``) are left out."""
-    logger.info("%s: reading its table of contents, once", path)
+    if total >= LARGE:
+        logger.info("%s: reading its table of contents, once", path)
     try:
         with (
             path.open("rb") as file,

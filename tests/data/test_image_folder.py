@@ -220,7 +220,7 @@ def test_corruptions_and_severities(tmp_path: Path) -> None:
         "fog/5",
         "snow/3",
     ]
-    with pytest.raises(DataError, match=r"^data\.only: 'fog/4' matches none of the 3 tasks; nearest: fog/5$"):
+    with pytest.raises(DataError, match=r"^data\.only: 'fog/4' matches no task; nearest: fog/5$"):
         ImageFolder(root=str(tmp_path), only=("fog/4",)).tasks()
     with pytest.raises(ValidationError):
         ImageFolder(root=str(tmp_path), only=())
@@ -234,6 +234,10 @@ def test_only_some_tasks_of_one_level(tmp_path: Path) -> None:
     for root, classes in ((tmp_path / "labelled", None), (tmp_path / "plain", ("cat", "dog"))):
         (task,) = ImageFolder(root=str(root), classes=classes, only=("night",)).tasks()
         assert task.name == "night"
+    single = tmp_path / "labelled/day"
+    assert len(ImageFolder(root=str(single), only=("day",)).tasks()) == 1
+    with pytest.raises(DataError, match=r"^data\.only: 'night' matches no task; nearest: day$"):
+        ImageFolder(root=str(single), only=("night",)).tasks()
 
 
 def test_mixed_depths(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dusa_ignite.data import Task, WebDataset
+from dusa_ignite.data import Task, WebDataset, tar_images
 from dusa_ignite.data.webdataset import expand
 from dusa_ignite.errors import DataError
 
@@ -76,6 +77,17 @@ def test_a_folder_is_a_task_and_folders_are_tasks(tmp_path: Path) -> None:
     assert (task.name, task.dataset.files) == ("fog", ["0.tar/a.png", "1.tar/a.png"])
     assert [int(task.dataset[k][0][0, 0, 0]) for k in range(2)] == [1, 0]
     assert [(task.name, len(task.dataset)) for task in tasks_of(tmp_path)] == [("fog", 2), ("snow", 1)]
+
+
+def test_more_shards_than_may_be_open_from_several_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tar_images, "MAX_OPEN", 2)
+    for number in range(20):
+        shard(tmp_path / "many" / f"{number:02}.tar", {"a.png": image(number), "a.cls": b"0"})
+    (task,) = tasks_of(tmp_path / "many")
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(lambda k: int(task.dataset[k][0][0, 0, 0]), [*range(20)] * 20))
+    assert read == [*range(20)] * 20
+    assert len(task.dataset._open) <= 5  # two, and one more for each thread but one
 
 
 def test_patterns(tmp_path: Path) -> None:
