@@ -19,7 +19,7 @@ def check_labels(runs: Sequence[PlannedRun], *, overwrite: bool = False) -> None
     """
     waiting = [run for run in runs if overwrite or not is_finished(run.folder)]
     for data in {run.config.data.model_dump_json(): run.config.data for run in waiting}.values():
-        for task in data.tasks():
+        for task in data.find():
             if not (np.asarray(task.dataset.labels) >= 0).any():
                 raise DataError(
                     f"data {data.name}: no image of task {task.name} has a label, so methods cannot be compared on it; "

@@ -10,7 +10,7 @@ from dusa_ignite.comparison.finished import FinishedRun, differing_origins, read
 from dusa_ignite.comparison.plan import Plan
 from dusa_ignite.comparison.statistics import RESAMPLES
 from dusa_ignite.comparison.summary import MethodSummary, summarise
-from dusa_ignite.results.tables import scored_line
+from dusa_ignite.results.tables import header_lines
 from dusa_ignite.utils.durable import write_text
 
 CSV, MARKDOWN, LATEX, PICTURE = "comparison.csv", "comparison.md", "comparison.tex", "comparison.png"
@@ -62,11 +62,7 @@ def describe(runs: Sequence[FinishedRun], *, reference: str) -> list[str]:
         f"{RESAMPLES} resamples of the images, for these seeds.",
         "! = collapsed: accuracy on the task's final quarter below half of Source's, or more than 10 points below the "
         "method's own first quarter while Source's is not; or below chance on the whole task.",
-        *(
-            [scored[0].upper() + scored[1:] + "."]
-            if (scored := scored_line(runs[0].made_of.get("scored_over")))
-            else []
-        ),
+        *(line[0].upper() + line[1:] + "." for line in header_lines(runs[0].made_of)),
         *differing_origins(list(runs)),
     ]
 

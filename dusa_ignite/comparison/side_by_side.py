@@ -14,7 +14,7 @@ from dusa_ignite.comparison.tables import interval_text
 from dusa_ignite.errors import DataError
 from dusa_ignite.results import files
 from dusa_ignite.results.rows import Row, read_csv
-from dusa_ignite.results.tables import comparison_table, scored_line, text_table
+from dusa_ignite.results.tables import comparison_table, header_lines, text_table
 
 
 class SideRun(NamedTuple):
@@ -69,7 +69,7 @@ def side_by_side(runs: Mapping[str, SideRun]) -> str:
     paired = [name for name in paired if runs[name].streams and runs[name].streams.keys() == runs[first].streams.keys()]
     if paired:
         parts += [_differences(runs, first, paired)]
-    notes = [f"{name}: {line}" for name, run in runs.items() if (line := scored_line(run.made_of.get("scored_over")))]
+    notes = [f"{name}: {line}" for name, run in runs.items() for line in header_lines(run.made_of)]
     notes += [f"warning: {reason}; do not compare them" for reasons in against.values() for reason in reasons]
     notes += [f"warning: {note}" for name in others for note in _tasks_note(runs, first, name)]
     unknown = [name for name, run in runs.items() if not run.streams and _has_accuracy(run)]

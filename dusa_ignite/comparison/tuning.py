@@ -17,7 +17,7 @@ from dusa_ignite.comparison.statistics import RESAMPLES, mean_and_std, paired_di
 from dusa_ignite.comparison.tables import Grid, console_table, interval_text, markdown_table
 from dusa_ignite.config import method_names
 from dusa_ignite.errors import ConfigError, DataError
-from dusa_ignite.results.tables import scored_line
+from dusa_ignite.results.tables import header_lines
 from dusa_ignite.runs.folder import is_finished
 from dusa_ignite.utils.durable import write_text
 
@@ -226,5 +226,4 @@ def _columns(tuning: Tuning) -> list[str]:
 
 
 def _scored(found: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
-    line = scored_line(found[SOURCE][0].made_of.get("scored_over"))
-    return [line] if line else []
+    return header_lines(found[SOURCE][0].made_of)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from dusa_ignite.data.file_list import narrowed
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import UserError
 from dusa_ignite.utils.section import PathText, Section
@@ -42,6 +43,11 @@ class DataSet(Section):
         description="classes that predictions and metrics are made among: all, or those present in a task's labels "
         "(ImageNet-R, -A); the update is not touched, see method.restrict_to",
     )
+    files: PathText | None = Field(
+        default=None,
+        min_length=1,
+        description="file with a path per line, relative to the root: only these images are taken; null = all",
+    )
     on_error: Literal["raise", "skip"] = Field(default="raise", description="what an unreadable image does")
     clean_root: PathText | None = Field(
         default=None,
@@ -77,6 +83,26 @@ class DataSet(Section):
             DataError: files or folders are missing or not what they should be.
         """
         raise NotImplementedError(f"{type(self).__name__} must define tasks")
+
+    def find(self, problems: list[str] | None = None) -> list[Task]:
+        """The tasks that a run meets: those of :meth:`tasks`, with those of their images that ``files`` lists.
+
+        Args:
+            problems: ``None`` = whatever is wrong is an error; else it is added here, see :meth:`survey`.
+
+        Raises:
+            UserError: see :meth:`tasks` and :func:`dusa_ignite.data.file_list.narrowed`.
+        """
+        tasks = self.tasks() if problems is None else self.survey(problems)
+        if self.files is None or not tasks:
+            return tasks
+        try:
+            return narrowed(tasks, self.files)
+        except UserError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
+            return tasks
 
     def survey(self, problems: list[str]) -> list[Task]:
         """The tasks as far as they can be found, for ``dusa-ignite check``.

@@ -1,8 +1,7 @@
-"""Images in folders: listing them, and reading them as labelled uint8 RGB tensors."""
+"""Images in folders: listing them, and the data set that they are."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,10 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from dusa_ignite.data.decoding import read_image
+from dusa_ignite.data.named_images import NamedImages
 from dusa_ignite.errors import DataError
 from dusa_ignite.utils.paths import expanded
 
@@ -37,7 +37,7 @@ class Listing(NamedTuple):
     others: list[str]
 
 
-class LabelledFiles:
+class LabelledFiles(NamedImages):
     """A map-style data set of image files.
 
     Args:
@@ -51,69 +51,23 @@ class LabelledFiles:
     def __init__(
         self, root: str | Path, *, files: Sequence[str], labels: Sequence[int], left_out: Sequence[str] = ()
     ) -> None:
-        if len(files) != len(labels):
-            raise ValueError(f"{len(files)} files, but {len(labels)} labels")
+        super().__init__(files=files, labels=labels, left_out=left_out)
         self.root = Path(root)
-        self.files = list(files)
-        self.labels = np.asarray(labels, dtype=np.int64)
-        self.left_out = list(left_out)
-        self._fingerprint = ""
 
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """The image, uint8 RGB (3, H, W) in its own size, and its label.
+    def read(self, index: int) -> torch.Tensor:
+        """The image, uint8 RGB (3, H, W) in its own size.
 
         Raises:
             DataError: the image cannot be read; the message names its path.
         """
-        return read_image(self.root / self.files[index]), int(self.labels[index])
+        return read_image(self.root / self.files[index])
 
-    def fingerprint(self) -> str:
-        """SHA-256 over every file's relative path, size and label; the same wherever ``root`` lies.
-
-        It asks for the size of every file, so it is computed when first wanted and then kept.
-        """
-        if not self._fingerprint:
-            digest = hashlib.sha256()
-            paths = [os.path.join(self.root, file) for file in self.files]
-            with ThreadPoolExecutor(IO_THREADS) as pool:
-                chunks = pool.map(_sizes, [paths[start : start + 1000] for start in range(0, len(paths), 1000)])
-                sizes = [size for chunk in chunks for size in chunk]
-            for file, size, label in zip(self.files, sizes, self.labels.tolist(), strict=True):
-                digest.update(os.fsencode(file) + f"\0{size}\0{label}\n".encode())
-            self._fingerprint = digest.hexdigest()
-        return self._fingerprint
-
-
-def read_image(path: str | Path) -> torch.Tensor:
-    """Decode one image file completely.
-
-    The image is turned upright as its EXIF orientation says and brought to 8-bit RGB: greyscale is repeated over the
-    channels, 16-bit greyscale is scaled so that 65535 becomes 255, of 16-bit colour Pillow takes the upper 8 bits,
-    transparent parts (alpha) lie on white, CMYK and palettes are converted, and of an animation the first frame is
-    taken. (The files of ImageNet-C carry no orientation.)
-
-    Args:
-        path: the file; its format is told from its content, not from its name.
-
-    Returns:
-        uint8 RGB (3, H, W).
-
-    Raises:
-        DataError: the file is missing, empty, truncated, no image, or has 32 bits per channel (whose white is unknown).
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            rgb = _to_rgb(image)
-    except (DataError, MemoryError):
-        raise
-    except Exception as error:  # on damaged bytes Pillow's decoders raise almost any type
-        raise DataError(f"{path}: cannot read this image ({_reason(path, error)})") from error
-    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
+    def sizes(self) -> list[int]:
+        """Bytes of each file, -1 for one that is missing; every file is asked."""
+        paths = [os.path.join(self.root, file) for file in self.files]
+        with ThreadPoolExecutor(IO_THREADS) as pool:
+            chunks = pool.map(_sizes, [paths[start : start + 1000] for start in range(0, len(paths), 1000)])
+            return [size for chunk in chunks for size in chunk]
 
 
 def existing_folder(path: str | Path, *, expected: str, key: str = "data.root") -> Path:
@@ -206,25 +160,6 @@ def left_out_line(paths: Sequence[str], *, examples: int = 3) -> str:
     files = "file that is no image by its name" if len(paths) == 1 else "files that are no images by their names"
     more = ", ..." if len(paths) > examples else ""
     return f"left out {len(paths)} {files} ({counts}), such as {', '.join(paths[:examples])}{more}"
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F"):
-        raise DataError(f"{getattr(image, 'filename', '')}: has 32 bits per channel; save it with 8 or 16")
-    if image.mode.startswith("I;16"):
-        # Pillow would clip at 255. (v + 128) // 257 is v * 255 / 65535, rounded.
-        eight_bit = (np.asarray(image).astype(np.uint32) + 128) // 257
-        return Image.fromarray(eight_bit.astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-def _reason(path: str | Path, error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "the file is empty" if os.path.getsize(path) == 0 else "not an image, or of an unknown format"
-    return " ".join((getattr(error, "strerror", None) or str(error)).split()) or type(error).__name__
 
 
 def _sizes(paths: list[str]) -> list[int]:

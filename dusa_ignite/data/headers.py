@@ -10,7 +10,8 @@ from typing import NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
-from dusa_ignite.data.files import LabelledFiles, read_image
+from dusa_ignite.data.decoding import read_image
+from dusa_ignite.data.files import LabelledFiles
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field
 
-from dusa_ignite.data.class_names import checked_names, labels_of, read_class_names, sorted_names
-from dusa_ignite.data.data_set import DataSet
+from dusa_ignite.data.class_names import labels_of, sorted_names
 from dusa_ignite.data.files import (
     LabelledFiles,
     Listing,
@@ -20,37 +20,23 @@ from dusa_ignite.data.files import (
     scan_folder,
     scan_folders,
 )
+from dusa_ignite.data.named_classes import NamedClasses
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 from dusa_ignite.utils.nearest import nearest
-from dusa_ignite.utils.section import PathText
+from dusa_ignite.utils.section import PathText, as_tuple
 
 LAYOUTS = "<task>/<class>/<image>, or <class>/<image> for a single task; without labels <task>/<image> or <image>"
 
 
-class ImageFolder(DataSet):
+class ImageFolder(NamedClasses):
     """Images in folders: a task per sub-folder, or a single task; with labels or without."""
 
     name: Literal["image_folder"] = "image_folder"
     root: PathText = Field(min_length=1, description="folder of <task>/<class>/* or <class>/*")
-    classes: PathText | tuple[str, ...] | None = Field(
-        default=None,
-        description="class names in the order of the labels: a list, a file (a name per line, or json) or imagenet-1k; "
-        "null = the class folders, sorted, as integers where all are",
+    only: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(as_tuple)] | None = Field(
+        default=None, description="names of the tasks that are taken, * for any part, such as ['*/5']; null = all"
     )
-
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _are_names(cls, value: Any) -> Any:
-        if value is None or isinstance(value, str):
-            return value
-        allowed = "allowed: a file, a list of names, or null"
-        if not isinstance(value, (list, tuple)) or not value:
-            raise ValueError(f"{value!r} is not allowed; {allowed}")
-        for name in value:
-            if not isinstance(name, str):
-                raise ValueError(f"{name!r} is not text; {allowed}; quote names that are numbers")
-        return checked_names(value)
 
     def tasks(self) -> list[Task]:
         """What :func:`image_folder_tasks` finds.
@@ -69,14 +55,14 @@ class ImageFolder(DataSet):
             return []
 
     def _tasks(self, problems: list[str] | None) -> list[Task]:
-        names = read_class_names(self.classes) if isinstance(self.classes, str) else self.classes
-        return image_folder_tasks(self.root, classes=names, problems=problems)
+        return image_folder_tasks(self.root, classes=self.class_names(), only=self.only, problems=problems)
 
 
 def image_folder_tasks(
     root: str | Path,
     *,
     classes: tuple[str, ...] | None = None,
+    only: Sequence[str] | None = None,
     key: str = "data.root",
     problems: list[str] | None = None,
 ) -> list[Task]:
@@ -85,11 +71,12 @@ def image_folder_tasks(
     Layouts are told apart by how deep the images lie:
 
     - ``<root>/<task>/<class>/<image>``: a task per sub-folder, named after it;
+    - ``<root>/<corruption>/<severity>/<class>/<image>``: a task per folder of classes, ``<corruption>/<severity>``;
     - ``<root>/<class>/<image>``: a single task, named after the root;
     - ``<root>/<task>/<image>``: a task without labels (all -1) per sub-folder;
     - ``<root>/<image>``: a single task without labels.
 
-    The second and the third look alike. With ``classes``, sub-folders are classes where all of them are in it, tasks
+    The third and the fourth look alike. With ``classes``, sub-folders are classes where all of them are in it, tasks
     where none is, and an error where some are. Without ``classes`` they are taken for classes; whoever knows the
     classifier has to see to it that this can be (:mod:`dusa_ignite.runs.class_check`).
 
@@ -98,6 +85,7 @@ def image_folder_tasks(
         classes: class names in the order of the labels; ``None`` = the names of all tasks' class folders, sorted (as
             integers where all are). A class needs no folder. Names are matched by
             :func:`dusa_ignite.data.class_names.labels_of`.
+        only: names of the tasks that are taken, with ``*`` for any part of one; ``None`` = all.
         key: the option that names the folder, for error messages.
         problems: a folder that is no class is left out and added here, in the words of the error; ``None`` = it is one.
 
@@ -112,21 +100,51 @@ def image_folder_tasks(
     top = scan_folder(folder)
     _check_alike([top], key)
     if top.images:
-        return [_unlabelled_task(top, classes or ())]
+        _taken([top], folder, only)
+        return [_unlabelled_task(top, _name(top, folder), classes or ())]
     below = scan_folders(folder / name for name in top.folders)
     _check_alike(below, key)
     deep = any(child.folders for child in below)
     if not deep and (classes is None or not below or _are_classes(below, classes, problems)):
         names = sorted_names(child.path.name for child in below) if classes is None else classes
-        return [_task(top, below, names, key, problems)]
+        _taken([top], folder, only)
+        return [_task(top, _name(top, folder), below, names, key, problems)]
     if deep:
-        groups = [(task, scan_folders(task.path / name for name in task.folders)) for task in below]
+        level = _taken(_task_level(below, key), folder, only)
+        groups = [(task, scan_folders(task.path / name for name in task.folders)) for task in level]
         found = sorted_names(class_folder.path.name for _, children in groups for class_folder in children)
-        tasks = [_task(task, children, classes or found, key, problems) for task, children in groups]
+        tasks = [
+            _task(task, _name(task, folder), children, classes or found, key, problems) for task, children in groups
+        ]
     else:
-        tasks = [_unlabelled_task(task, classes or ()) for task in below]
+        tasks = [_unlabelled_task(task, _name(task, folder), classes or ()) for task in _taken(below, folder, only)]
     _left_out(tasks[0])[:0] = [str(top.path / name) for name in top.others]
     return tasks
+
+
+def _task_level(below: list[Listing], key: str) -> list[Listing]:
+    """The folders that hold class folders: ``below``, or where these hold folders of class folders, those within."""
+    firsts = scan_folders(listing.path / listing.folders[0] for listing in below if listing.folders)
+    if not any(first.folders for first in firsts):
+        return below
+    level = scan_folders(listing.path / name for listing in below for name in listing.folders)
+    _check_alike(level, key)
+    return level
+
+
+def _taken(tasks: list[Listing], root: Path, only: Sequence[str] | None) -> list[Listing]:
+    """Those whose names match one of ``only``.
+
+    Raises:
+        DataError: one of ``only`` matches none.
+    """
+    if only is None:
+        return tasks
+    names = [_name(task, root) for task in tasks]
+    for pattern in only:
+        if not fnmatch.filter(names, pattern):
+            raise DataError(f"data.only: {pattern!r} matches no task; nearest: {nearest(pattern, names)}")
+    return [task for task, name in zip(tasks, names, strict=True) if any(fnmatch.fnmatchcase(name, p) for p in only)]
 
 
 def _are_classes(folders: Sequence[Listing], classes: tuple[str, ...], problems: list[str] | None) -> bool:
@@ -151,7 +169,12 @@ def _not_listed(folder: Path, classes: Sequence[str]) -> str:
 
 
 def _task(
-    task: Listing, class_folders: list[Listing], classes: tuple[str, ...], key: str, problems: list[str] | None
+    task: Listing,
+    name: str,
+    class_folders: list[Listing],
+    classes: tuple[str, ...],
+    key: str,
+    problems: list[str] | None,
 ) -> Task:
     label_of = labels_of([class_folder.path.name for class_folder in class_folders], classes)
     for class_folder in class_folders:
@@ -166,18 +189,18 @@ def _task(
             problems.append(_not_listed(class_folder.path, classes))
     class_folders = [class_folder for class_folder in class_folders if class_folder.path.name in label_of]
     dataset = labelled_files(task.path, class_folders, label_of=label_of)
-    dataset.left_out[:0] = [str(task.path / name) for name in task.others]
+    dataset.left_out[:0] = [str(task.path / other) for other in task.others]
     if not len(dataset):
         raise DataError(_no_images(task.path, dataset.left_out, f"{task.path}/<class>/<image>"))
-    return Task(name=_name(task.path), dataset=dataset, classes=classes)
+    return Task(name=name, dataset=dataset, classes=classes)
 
 
-def _unlabelled_task(listing: Listing, classes: tuple[str, ...]) -> Task:
-    left_out = [str(listing.path / name) for name in listing.others]
+def _unlabelled_task(listing: Listing, name: str, classes: tuple[str, ...]) -> Task:
+    left_out = [str(listing.path / other) for other in listing.others]
     if not listing.images:
         raise DataError(_no_images(listing.path, left_out, f"{listing.path}/<image>"))
     dataset = LabelledFiles(listing.path, files=listing.images, labels=[-1] * len(listing.images), left_out=left_out)
-    return Task(name=_name(listing.path), dataset=dataset, classes=classes)
+    return Task(name=name, dataset=dataset, classes=classes)
 
 
 def _left_out(task: Task) -> list[str]:
@@ -196,5 +219,6 @@ def _check_alike(listings: list[Listing], key: str) -> None:
         raise DataError(f"{image}: an image on the same level as the folder {folder}; {key} must hold {LAYOUTS}")
 
 
-def _name(folder: Path) -> str:
-    return os.path.basename(os.path.abspath(folder))
+def _name(task: Listing, root: Path) -> str:
+    """The task's path below the root; the root's own name where it is the root."""
+    return task.path.relative_to(root).as_posix() if task.path != root else os.path.basename(os.path.abspath(root))

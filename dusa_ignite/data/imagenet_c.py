@@ -6,6 +6,7 @@ ICLR 2019.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -13,8 +14,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from dusa_ignite.data.corrupted import SEVERITIES, CorruptedDataSet
-from dusa_ignite.data.files import existing_folder, labelled_files, scan_folder, scan_folders
+from dusa_ignite.data.files import LabelledFiles, existing_folder, labelled_files, scan_folder, scan_folders
+from dusa_ignite.data.imagenet_c_tars import CorruptionTars
 from dusa_ignite.data.imagenet_names import imagenet_wnids
+from dusa_ignite.data.named_images import NamedImages
+from dusa_ignite.data.tar_images import TarImages
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 from dusa_ignite.utils.nearest import nearest
@@ -51,32 +55,44 @@ class ImageNetC(CorruptedDataSet):
     all_corruptions: ClassVar[tuple[str, ...]] = ALL_CORRUPTIONS
 
     name: Literal["imagenet_c"] = "imagenet_c"
-    root: PathText = Field(min_length=1, description=f"folder of {LAYOUT}")
+    root: PathText = Field(min_length=1, description=f"folder of {LAYOUT}, or of the tars that hold these")
 
     def tasks(self) -> list[Task]:
-        """A task for each of :attr:`pairs`.
+        """A task for each of :attr:`pairs`, from folders, or where there is none for a corruption, from tars.
 
         Labels are positions in the sorted list of all 1,000 classes, so class folders may be missing; corruptions and
         severities that are not asked for may be missing too.
 
         Raises:
-            DataError: a folder that is needed is missing or without images, or a class folder is no ImageNet class.
+            DataError: a folder that is needed is missing or without images, a class folder is no ImageNet class, or a
+                tar is truncated or damaged.
         """
-        folder = existing_folder(self.root, expected=f"the folder of ImageNet-C, which holds {LAYOUT}")
+        folder = self._folder()
+        tars = CorruptionTars(folder)
         for corruption, severity in self.pairs:  # before the long listing of the first task
-            _check_folders(folder, corruption, severity)
-        return [_task(folder, corruption, severity) for corruption, severity in self.pairs]
+            _check_folders(folder, tars, corruption, severity)
+        return [_task(folder, tars, corruption, severity) for corruption, severity in self.pairs]
 
     def survey(self, problems: list[str]) -> list[Task]:
         """The tasks that can be found; every other corruption and severity is a problem."""
-        tasks = []
+        tasks: list[Task] = []
+        try:
+            folder = self._folder()
+        except DataError as error:
+            problems.append(str(error))
+            return tasks
+        tars = CorruptionTars(folder)
         for corruption, severity in self.pairs:
             try:
-                tasks += self.model_copy(update={"corruptions": (corruption,), "severities": (severity,)}).tasks()
+                _check_folders(folder, tars, corruption, severity)
+                tasks.append(_task(folder, tars, corruption, severity))
             except DataError as error:
-                if str(error) not in problems:  # the root's are the same for all
+                if str(error) not in problems:  # the root's, and a tar's, are the same for several
                     problems.append(str(error))
         return tasks
+
+    def _folder(self) -> Path:
+        return existing_folder(self.root, expected=f"the folder of ImageNet-C, which holds {LAYOUT}, or its tars")
 
 
 @cache
@@ -84,17 +100,19 @@ def _labels() -> dict[str, int]:
     return {wnid: label for label, wnid in enumerate(imagenet_wnids())}
 
 
-def _task(root: Path, corruption: str, severity: int) -> Task:
-    folder = root / corruption / str(severity)
+def _task(root: Path, tars: CorruptionTars, corruption: str, severity: int) -> Task:
+    if (root / corruption).is_dir():
+        dataset: NamedImages = _in_folder(root / corruption / str(severity))
+    else:
+        dataset = _in_tar(tars, corruption, severity)
+    return Task(name=f"{corruption}/{severity}", dataset=dataset, classes=imagenet_wnids())
+
+
+def _in_folder(folder: Path) -> LabelledFiles:
     listing = scan_folder(folder)
     if listing.images:
         raise DataError(f"{folder / listing.images[0]}: lies outside a class folder; expected {folder}/<wnid>/*.JPEG")
-    for name in listing.folders:
-        if name not in _labels():
-            raise DataError(
-                f"{folder / name}: is not a class of ImageNet-1k (nearest: {nearest(name, imagenet_wnids())}); "
-                f"expected {folder}/<wnid>/*.JPEG"
-            )
+    _check_wnids(listing.folders, str(folder))
     class_folders = scan_folders([folder / name for name in listing.folders])
     for class_folder in class_folders:
         if class_folder.folders:
@@ -102,13 +120,36 @@ def _task(root: Path, corruption: str, severity: int) -> Task:
     dataset = labelled_files(folder, class_folders, label_of=_labels())
     if not len(dataset):
         raise DataError(f"{folder}: holds no images; expected {folder}/<wnid>/*.JPEG")
-    return Task(name=f"{corruption}/{severity}", dataset=dataset, classes=imagenet_wnids())
+    return dataset
 
 
-def _check_folders(root: Path, corruption: str, severity: int) -> None:
+def _in_tar(tars: CorruptionTars, corruption: str, severity: int) -> TarImages:
+    images = tars.find(corruption, severity)
+    assert images is not None  # else _check_folders has said so
+    wnids = dict.fromkeys(file.partition("/")[0] for file in images.files)
+    _check_wnids(wnids, f"{images.tar}: {corruption}/{severity}")
+    return images.labelled(_labels())
+
+
+def _check_wnids(names: Iterable[str], place: str) -> None:
+    for name in names:
+        if name not in _labels():
+            raise DataError(
+                f"{place}/{name}: is not a class of ImageNet-1k (nearest: {nearest(name, imagenet_wnids())}); "
+                f"expected {place}/<wnid>/*.JPEG"
+            )
+
+
+def _check_folders(root: Path, tars: CorruptionTars, corruption: str, severity: int) -> None:
     if not (root / corruption).is_dir():
-        raise DataError(f"{root / corruption}: no such folder; {_why_no_corruption(root, corruption)}")
-    if not (root / corruption / str(severity)).is_dir():
+        if not tars.tars:
+            raise DataError(f"{root / corruption}: no such folder; {_why_no_corruption(root, corruption)}")
+        if tars.find(corruption, severity) is None:
+            raise DataError(
+                f"{root / corruption}: no such folder, and {', '.join(tar.name for tar in tars.tars)} beside it do not "
+                f"hold {corruption}/{severity}: add it, or leave it out of data.corruptions and data.severities"
+            )
+    elif not (root / corruption / str(severity)).is_dir():
         raise DataError(f"{root / corruption / str(severity)}: no such folder; {_why_no_severity(root / corruption)}")
 
 

@@ -17,7 +17,7 @@ def what_is_wrong(images: torch.Tensor) -> str:
     - other integers, of 16 bits for instance, and bool are refused: what is white in them cannot be known;
     - three channels are RGB, one is grey and stands for three equal ones, four (alpha) and other numbers are refused:
       what shines through transparent parts cannot be known. (In files it is white, see
-      :func:`dusa_ignite.data.files.read_image`.)
+      :func:`dusa_ignite.data.decoding.read_image`.)
 
     Args:
         images: one image (C, H, W), or a batch (B, C, H, W); a batch may be empty.

@@ -88,7 +88,7 @@ def gradual(tasks: Sequence[Task]) -> list[Task]:
     missing = sorted({name for name, _ in wanted if name not in by_name})
     if not any("/" in name for name in by_name):
         raise ConfigError(
-            f"setting: gradual needs corruptions in severities 1 to 5 (data.name=imagenet_c or digits); the tasks "
+            f"setting: gradual needs corruptions in severities 1 to 5 (data.name=imagenet_c, for one); the tasks "
             f"here, {', '.join(list(by_name)[:3])}{', ...' * (len(by_name) > 3)}, have none; take fully or continual"
         )
     if missing:

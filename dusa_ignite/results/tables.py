@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dusa_ignite.data.file_list import list_line
 from dusa_ignite.results.rows import COLUMNS, TIME_COLUMNS, Row, is_missing, mean_row
 
 SHARES = ("top1", "top5", "ece", "ema_top1", "source_top1", "agreement")  # in [0, 1]; shown in percent
@@ -21,18 +22,29 @@ def text_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([render(header), rule, *map(render, lines[:-1]), rule, render(lines[-1])])
 
 
-def results_table(rows: Sequence[Row], *, scored_over: Mapping[str, Any] | None = None) -> str:
+def results_table(
+    rows: Sequence[Row], *, scored_over: Mapping[str, Any] | None = None, files: Mapping[str, Any] | None = None
+) -> str:
     """The table of one run, shares in percent, columns that no row has left out.
 
     Args:
         rows: without the mean.
-        scored_over: see :func:`scored_line`, which stands above the table.
+        scored_over, files: see :func:`header_lines`, which stand above the table.
     """
     rows = [*rows, mean_row(rows)]
     columns = [column for column in COLUMNS if any(not is_missing(row.get(column)) for row in rows)]
     table = text_table(columns, [[_cell(column, row.get(column)) for column in columns] for row in rows])
-    line = scored_line(scored_over)
-    return f"{line}\n{table}" if line else table
+    return "\n".join([*header_lines({"scored_over": scored_over, "files": files}), table])
+
+
+def header_lines(made_of: Mapping[str, Any]) -> list[str]:
+    """What a reader of a table has to know of its images and classes; none where all of them count.
+
+    Args:
+        made_of: run.json, or the part of it that has ``scored_over`` and ``files``.
+    """
+    lines = (list_line(made_of.get("files")), scored_line(made_of.get("scored_over")))
+    return [line for line in lines if line]
 
 
 def scored_line(scored_over: Mapping[str, Any] | None) -> str:

@@ -13,6 +13,7 @@ import ignite.distributed as idist
 
 from dusa_ignite.config import Config, own_parts
 from dusa_ignite.data import Task, TaskStream
+from dusa_ignite.data.file_list import describe_list
 from dusa_ignite.data.present import present_classes
 from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.distributed.rank_zero import on_rank_zero
@@ -63,7 +64,8 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
     guide = guide_of(config)
     description = on_rank_zero(lambda: description_of(config, data, classifier, guide))
     scored_over = score_over.describe() if score_over else {"over": "all", "classes": classifier.num_classes}
-    description["scored_over"] = scored_over
+    listed = describe_list(config.data.files, data.tasks)
+    description |= {"scored_over": scored_over, "files": listed}
     description["memory_estimate_bytes"] = {need.where: dict(need.parts) for need in memory.needs}
     notes = [str(memory), *data.notes(), str(classifier.source_view)]
     clean = None if updated else clean_result_of(config, data.classes, classifier, guide)
@@ -97,7 +99,7 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
         description=description,
         notes=notes,
         summary=config.model_dump(include={"name", "setting", "seed"})
-        | {"method": config.method.name, "scored_over": scored_over},
+        | {"method": config.method.name, "scored_over": scored_over, "files": listed},
         options=HandlerOptions(
             log_every_seconds=config.run.log_every_seconds,
             max_skipped_in_a_row=config.run.max_skipped_in_a_row,
@@ -133,7 +135,7 @@ def check_options_of(config: Config) -> CheckOptions:
     """What ``dusa-ignite check`` wants to know."""
     given = config.classifier
     return CheckOptions(
-        survey=config.data.survey,
+        survey=config.data.find,
         threads=max(config.data.num_workers, 1),
         skips_unreadable=config.data.on_error == "skip",
         clean_minimum=config.data.clean_minimum,
@@ -161,7 +163,7 @@ def data_of(config: Config) -> FoundData:
         ConfigError: the data and the classifier disagree on the classes, their number or their order.
         DataError: a folder is missing or holds no images.
     """
-    return arranged(config, classes_of(config, config.data.tasks()))
+    return arranged(config, classes_of(config, config.data.find()))
 
 
 def arranged(config: Config, found: FoundData) -> FoundData:

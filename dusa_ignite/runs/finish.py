@@ -52,7 +52,7 @@ def finish(folder: Path, summary: Mapping[str, Any], rows: list[Row], *, logs: S
         updates = read_update_log(folder / files.UPDATES)
         draw(folder, summary["name"], rows, updates)
         memory = peak_memory_bytes()
-        logger.info("\n%s\n", results_table(rows, scored_over=summary.get("scored_over")))
+        logger.info("\n%s\n", results_table(rows, scored_over=summary.get("scored_over"), files=summary.get("files")))
         logger.info("peak memory: %s", ", ".join(f"{size / 2**30:.2f} GiB {where}" for where, size in memory.items()))
         logger.info("results: %s", folder)
         content = {

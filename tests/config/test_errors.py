@@ -10,7 +10,10 @@ from support.configs import MINIMAL, NAMES, errors_of
 from dusa_ignite import Config, load_config
 from dusa_ignite.errors import ConfigError
 
-DATA_SETS = "imagenet_c | image_folder | digits, or path/to/file.py:Name"
+DATA_SETS = (
+    "imagenet_c | cifar10_c | cifar100_c | image_folder | image_list | webdataset | corrupted_folder | digits, "
+    "or path/to/file.py:Name"
+)
 INTEGER = "is text and should be a valid integer (of everything random, 0 .. 2^32 - 1)"
 
 
@@ -90,7 +93,7 @@ def test_a_wrong_section_hides_no_other_problem(minimal: Path) -> None:
 
 
 def test_what_stands_in_a_sections_place_is_blamed(minimal: Path) -> None:
-    names = "(name: imagenet_c | image_folder | digits)"
+    names = f"(name: {DATA_SETS.partition(',')[0]})"
     for overrides in (["data=3", "data.limit=64"], ["data.limit=64", "data=3"]):
         with pytest.raises(ConfigError) as caught:
             load_config(minimal, overrides)

@@ -43,6 +43,7 @@ MINIMAL_RESOLVED: dict[str, Any] = {
         "shuffle": True,
         "correlation": 0.1,
         "limit": None,
+        "files": None,
         "num_workers": 4,
         "on_error": "raise",
         "clean_root": None,

@@ -17,6 +17,7 @@ BETAS = "(decay of the two moments, each in [0, 1))"
 BATCH = "(images per update, over all processes, >= 1)"
 SEED = "(of everything random, 0 .. 2^32 - 1)"
 SEVERITIES = "(list out of 1 (weak) .. 5 (strong))"
+DATA_SETS = "imagenet_c | cifar10_c | cifar100_c | image_folder | image_list | webdataset | corrupted_folder | digits"
 SETTINGS = (
     "'fully', 'continual', 'gradual', 'mixed', 'correlated' or 'episodic' (how tasks are arranged and when the model "
     "is reset)"
@@ -83,7 +84,7 @@ def test_integer_for_a_number(minimal: Path) -> None:
         ("seed=-1", f"seed: -1 should be greater than or equal to 0 {SEED}"),
         ("seed=4294967296", f"seed: 4294967296 should be less than 4294967296 {SEED}"),
         ("seed=1_000", f"seed: '1_000' is text and should be a valid integer {SEED}"),
-        ("data=5", "data: 5 should be a mapping (name: imagenet_c | image_folder | digits)"),
+        ("data=5", f"data: 5 should be a mapping (name: {DATA_SETS})"),
         ("norm_ema=true", "norm_ema: true should be a mapping (decay, evaluate), or null"),
         ("time.t=1.5", "time.t: 1.5 should be less than or equal to 1 (time, 0 (data) .. 1 (noise))"),
         ("method.loss.p=-1", "method.loss.p: -1 should be greater than or equal to 0 (power of norm_l2, >= 0)"),

@@ -1,5 +1,6 @@
 """The digits: the fixed split, the tasks made of it, and the weights that ship for them."""
 
+import hashlib
 import pickle
 import sys
 
@@ -155,3 +156,39 @@ def test_shipped_transformer_prefers_the_right_class() -> None:
     assert (losses[:, :10].argmin(dim=1) == labels).float().mean() >= 0.9
     own = losses.gather(1, labels[:, None]).mean()
     assert own < losses[:, 10].mean() < losses[:, :10].mean()  # knowing the class helps, a wrong one hurts
+
+
+# SHA-256 over the fingerprints of severities 1 to 5, taken before the strengths of corruptions became tables
+HASHES = {
+    "gaussian_noise": "e90407d4bfec915759c6356f6bf64678a1289f360ee98a1f8af41a8f0daed409",
+    "shot_noise": "1e63e44ad513890feaf6b29c88aae931bdcb4b1f47826b3d6bdac097ef0dd828",
+    "impulse_noise": "9462517a3c6deff0f24d6a54aaf95d2348ddb0d281a130bd9f03e7c01a569c64",
+    "fog": "e1ba052203eb531f40e3f60c92ce3cc3845fe52ecf3ef393fcb236127844d3e0",
+    "contrast": "98e4d502c80b551b6b84b9271a6004365d9e7c71a13acb2d457da34be3dbce22",
+    "pixelate": "a7fff01615b6471fbb895eb9c9d1427b2b099e427b150d6d396125f6c6de4861",
+}
+# A convolution is rounded otherwise by other processors: mean and standard deviation of all pixels at severities 1 to 5
+BLURS = {
+    "gaussian_blur": (
+        (175.5154, 176.0268, 176.6675, 177.546, 178.7083),
+        (70.5726, 60.7969, 54.2657, 48.3371, 42.8767),
+    ),
+    "motion_blur": (
+        (175.3624, 175.6303, 176.26, 177.4462, 179.2781),
+        (74.9796, 65.5493, 56.7265, 48.639, 41.3795),
+    ),
+}
+
+
+@pytest.mark.parametrize("corruption", HASHES)
+def test_corrupted_digits_are_fixed_data(corruption: str) -> None:
+    prints = [CorruptedDigits(corruption, severity).fingerprint() for severity in (1, 2, 3, 4, 5)]
+    assert hashlib.sha256("".join(prints).encode()).hexdigest() == HASHES[corruption]
+
+
+@pytest.mark.parametrize("corruption", BLURS)
+def test_blurred_digits_are_fixed_data(corruption: str) -> None:
+    for severity, mean, std in zip((1, 2, 3, 4, 5), *BLURS[corruption], strict=True):
+        pixels = CorruptedDigits(corruption, severity).images.double()
+        assert pixels.mean().item() == pytest.approx(mean, abs=2e-4)
+        assert pixels.std().item() == pytest.approx(std, abs=2e-4)

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from dusa_ignite.data.decoding import read_image
 from dusa_ignite.data.files import (
     LabelledFiles,
     existing_folder,
     image_extensions,
     labelled_files,
     left_out_line,
-    read_image,
     scan_folder,
     scan_folders,
 )

@@ -207,10 +207,49 @@ def test_images_beside_class_folders_one_level_down(tmp_path: Path, stray: str) 
     )
 
 
-def test_too_deep(tmp_path: Path) -> None:
+def test_corruptions_and_severities(tmp_path: Path) -> None:
+    for name in ("snow/3/cat/1.png", "snow/5/dog/1.png", "fog/5/cat/1.png", "fog/5/cat/2.png"):
+        add_image(tmp_path, name)
+    tasks = ImageFolder(root=str(tmp_path)).tasks()
+    assert [task.name for task in tasks] == ["fog/5", "snow/3", "snow/5"]
+    assert [task.dataset.labels.tolist() for task in tasks] == [[0, 0], [0], [1]]
+    assert {task.classes for task in tasks} == {("cat", "dog")}
+    assert tasks[0].dataset.files == ["cat/1.png", "cat/2.png"]
+    assert [task.name for task in ImageFolder(root=str(tmp_path), only=("*/5",)).tasks()] == ["fog/5", "snow/5"]
+    assert [task.name for task in ImageFolder(root=str(tmp_path), only=("snow/3", "fog/*")).tasks()] == [
+        "fog/5",
+        "snow/3",
+    ]
+    with pytest.raises(DataError, match=r"^data\.only: 'fog/4' matches no task; nearest: fog/5$"):
+        ImageFolder(root=str(tmp_path), only=("fog/4",)).tasks()
+    with pytest.raises(ValidationError):
+        ImageFolder(root=str(tmp_path), only=())
+
+
+def test_only_some_tasks_of_one_level(tmp_path: Path) -> None:
+    for name in ("day/cat/1.png", "night/cat/1.png"):
+        add_image(tmp_path / "labelled", name)
+    for name in ("day/1.png", "night/1.png"):
+        add_image(tmp_path / "plain", name)
+    for root, classes in ((tmp_path / "labelled", None), (tmp_path / "plain", ("cat", "dog"))):
+        (task,) = ImageFolder(root=str(root), classes=classes, only=("night",)).tasks()
+        assert task.name == "night"
+    single = tmp_path / "labelled/day"
+    assert len(ImageFolder(root=str(single), only=("day",)).tasks()) == 1
+    with pytest.raises(DataError, match=r"^data\.only: 'night' matches no task; nearest: day$"):
+        ImageFolder(root=str(single), only=("night",)).tasks()
+
+
+def test_mixed_depths(tmp_path: Path) -> None:
     add_image(tmp_path, "fog/5/cat/1.png")
+    add_image(tmp_path, "snow/dog/1.png")
+    assert message(tmp_path).startswith(f"{tmp_path / 'snow/dog/1.png'}: an image on the same level as the folder ")
+
+
+def test_too_deep(tmp_path: Path) -> None:
+    add_image(tmp_path, "x/fog/5/cat/1.png")
     assert message(tmp_path) == (
-        f"{tmp_path / 'fog/5/cat'}: lies too deep; data.root must hold {LAYOUTS}: is it one level too high?"
+        f"{tmp_path / 'x/fog/5/cat'}: lies too deep; data.root must hold {LAYOUTS}: is it one level too high?"
     )
 
 
@@ -258,6 +297,6 @@ def test_clean_images_are_the_first_tasks(tmp_path: Path) -> None:
 def test_errors_of_clean_images_name_the_option(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone: no such folder; method.fisher_root must name a folder that holds"):
         clean_images(str(tmp_path / "gone"), key="method.fisher_root")
-    add_image(tmp_path, "fog/5/cat/1.png")
+    add_image(tmp_path, "x/fog/5/cat/1.png")
     with pytest.raises(DataError, match=r"lies too deep; method.fisher_root must hold"):
         clean_images(str(tmp_path), key="method.fisher_root")

@@ -110,7 +110,9 @@ def test_fingerprints_tell_tasks_apart(tmp_path: Path) -> None:
 
 
 def test_root_missing_or_a_file(tmp_path: Path) -> None:
-    layout = "data.root must name the folder of ImageNet-C, which holds <corruption>/<severity>/<wnid>/*.JPEG"
+    layout = (
+        "data.root must name the folder of ImageNet-C, which holds <corruption>/<severity>/<wnid>/*.JPEG, or its tars"
+    )
     assert message(tmp_path / "gone") == f"{tmp_path / 'gone'}: no such folder; {layout}"
     (tmp_path / "file").touch()
     assert message(tmp_path / "file") == f"{tmp_path / 'file'}: is a file; {layout}"

@@ -96,7 +96,7 @@ def test_gradual_on_data_without_severities() -> None:
     with pytest.raises(ConfigError) as caught:
         gradual([task(name, 0, [0]) for name in ("day", "dusk", "night", "rain")])
     assert str(caught.value) == (
-        "setting: gradual needs corruptions in severities 1 to 5 (data.name=imagenet_c or digits); the tasks here, "
+        "setting: gradual needs corruptions in severities 1 to 5 (data.name=imagenet_c, for one); the tasks here, "
         "day, dusk, night, ..., have none; take fully or continual"
     )
 
