@@ -139,6 +139,6 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
             if engine.state.iteration < len(stream):
                 engine.run(stream, max_epochs=1, epoch_length=len(stream))
         if is_first:
-            finish(folder, parts.summary, results.rows, logs=(updates, predictions))
+            finish(folder, parts.summary, results.rows, logs=(updates, predictions), tasks=stream.tasks)
     if is_first:
         log_to(None)

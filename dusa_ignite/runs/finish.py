@@ -9,6 +9,7 @@ from typing import Any
 
 import ignite.distributed as idist
 
+from dusa_ignite.data import Task
 from dusa_ignite.errors import UserError
 from dusa_ignite.handlers.append import AppendedFile
 from dusa_ignite.handlers.update_log import read_update_log
@@ -16,6 +17,7 @@ from dusa_ignite.results import files
 from dusa_ignite.results.rows import Row, mean_row, overall, write_csv, write_json
 from dusa_ignite.results.tables import results_table
 from dusa_ignite.runs.provenance import peak_memory_bytes
+from dusa_ignite.runs.report import write_report
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +35,17 @@ def save_rows_to(folder: Path) -> Callable[[list[Row]], None]:
     return save
 
 
-def finish(folder: Path, summary: Mapping[str, Any], rows: list[Row], *, logs: Sequence[AppendedFile]) -> None:
-    """What a full disk has kept from being written, pictures, the table on the console, and the summary.
+def finish(
+    folder: Path, summary: Mapping[str, Any], rows: list[Row], *, logs: Sequence[AppendedFile], tasks: Sequence[Task]
+) -> None:
+    """What a full disk has kept from being written, pictures, the table on the console, the report, and the summary.
 
     Args:
         folder: of the run.
         summary: what the run is called; the results are added.
         rows: of all tasks.
         logs: files that may have unwritten lines.
+        tasks: of the run; the report reads some images again.
 
     Raises:
         UserError: a file cannot be written; the run counts as unfinished.
@@ -62,6 +67,7 @@ def finish(folder: Path, summary: Mapping[str, Any], rows: list[Row], *, logs: S
             "overall": overall(rows, updates),
             "peak_memory_bytes": memory,
         }
+        write_report(folder, summary=content, tasks=tasks)
         write_json(folder / files.SUMMARY, content)
     except OSError as error:
         raise UserError(
