@@ -25,7 +25,7 @@ table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--paper);
 max-width:14rem;overflow:hidden;text-overflow:ellipsis}
-thead th{color:var(--soft);font-weight:600;vertical-align:bottom}
+thead th{color:var(--soft);font-weight:600;vertical-align:bottom;white-space:normal;max-width:6.5rem}
 tr.total td{font-weight:700;border-top:2px solid var(--ink)}
 table.facts td{white-space:normal;overflow-wrap:anywhere;text-align:left}
 table.facts td:first-child{white-space:nowrap;color:var(--soft)}
@@ -49,6 +49,8 @@ table.matrix td{text-align:center;padding:.2rem .45rem}
 td.bars{text-align:left;width:45%;min-width:7rem;line-height:.8rem}
 td.bars .bar{display:block;margin:1px 0}
 .images{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,158px),1fr));gap:.7rem}
+.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:0 2rem}
+.columns div{min-width:0}
 figure{margin:0;padding:.6rem;background:var(--shade);border-radius:6px;font-size:.85rem;line-height:1.4;min-width:0}
 figure img,figure .none{display:block;width:100%;height:110px;object-fit:contain;background:#e9ecf0;border-radius:4px;
 margin-bottom:.4rem}
@@ -56,6 +58,7 @@ figure img.small{image-rendering:pixelated}
 figure .none{text-align:center;line-height:110px;color:var(--soft)}
 figure div{overflow-wrap:anywhere}
 .ok{color:var(--c)}.wrong{color:var(--bad)}
+.guide span{white-space:nowrap}
 .guide{margin:.3rem 0 0;padding:.3rem 0 0;border-top:1px solid var(--rule)}
 details{margin:.6rem 0}summary{cursor:pointer;font-weight:600}
 details.run{border:1px solid var(--rule);border-radius:6px;padding:.6rem .8rem;overflow:hidden}
@@ -134,6 +137,12 @@ def legend(names: Sequence[str], *, crosses: bool = False) -> str:
     lines = [f'<span><i class="line{number}"></i>{escape(name)}</span>' for number, name in enumerate(names)]
     cross = ['<span><i class="cross">✕</i> the monitor warns</span>'] if crosses else []
     return f'<div class="legend">{"".join([*lines, *cross])}</div>'
+
+
+def side_by_side(parts: Sequence[str]) -> str:
+    """Columns of HTML, where the screen is wide enough; those that are empty take no place."""
+    columns = [f"<div>{part}</div>" for part in parts if part]
+    return f'<div class="columns">{"".join(columns)}</div>' if columns else ""
 
 
 def details(title: str, body: str, *, kind: str = "", shown: bool = False) -> str:

@@ -9,7 +9,7 @@ from dusa_ignite.results.html import section
 from dusa_ignite.results.predictions import read_pairs
 from dusa_ignite.results.report_content import Content
 
-MOST_ASKED = 6  # candidates of the guide that are shown
+MOST_ASKED = 4  # candidates of the guide that are shown
 
 
 def images_section(run: Content) -> str:
@@ -52,12 +52,12 @@ def _answer(run: Content, predicted: int, confidence: float, label: int) -> str:
     mark = ""
     if label >= 0:
         mark = '<span class="ok">✓</span> ' if predicted == label else '<span class="wrong">✗</span> '
-    return f"{mark}{escape(run.class_name(predicted))} {100 * confidence:.0f} %"
+    return f"{mark}{escape(run.class_name(predicted))} ({100 * confidence:.0f} %)"
 
 
 def _guide(run: Content, image: Changed) -> str:
     asked = sorted(read_pairs(image.guide), key=lambda pair: pair[1])[:MOST_ASKED]
     if not asked:
         return ""
-    errors = " · ".join(f"{escape(run.class_name(label))}&nbsp;{error:.3g}" for label, error in asked)
+    errors = ", ".join(f"<span>{escape(run.class_name(label))}: {error:.3f}</span>" for label, error in asked)
     return f'<div class="guide soft">guide: {errors}</div>'

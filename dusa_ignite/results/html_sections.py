@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from html import escape
 
-from dusa_ignite.results.html import details, legend, percent, section, table, tiles
+from dusa_ignite.results.html import details, legend, percent, section, side_by_side, table, tiles
 from dusa_ignite.results.html_classes import classes_section, confusions_section, shares_section
 from dusa_ignite.results.html_images import images_section
 from dusa_ignite.results.report_content import Content
@@ -15,10 +15,11 @@ from dusa_ignite.results.svg import line_chart
 from dusa_ignite.results.tables import cell_text, scored_line
 
 HEADINGS = {
-    "top1": "top-1 (%)", "top5": "top-5 (%)", "ece": "ECE (%)", "ema_top1": "averaged norms, top-1 (%)",
-    "source_top1": "source, top-1 (%)", "agreement": "as source (%)", "images_per_second": "images/s",
+    "top1": "top-1 (%)", "top5": "top-5 (%)", "ece": "ECE (%)", "ema_top1": "averaged norms (%)",
+    "source_top1": "source model (%)", "agreement": "same as source (%)", "images_per_second": "images/s",
     "skipped_updates": "skipped updates",
 }  # fmt: skip
+COUNTS = ("skipped_updates", "unreadable", "warnings", "rollbacks")  # a column of zeros says nothing
 MOST_CHARTS = 30
 
 
@@ -29,9 +30,7 @@ def sections(run: Content) -> list[str]:
         results_section(run),
         curves_section(run),
         warnings_section(run),
-        shares_section(run),
-        classes_section(run),
-        confusions_section(run),
+        side_by_side([shares_section(run), classes_section(run) + confusions_section(run)]),
         images_section(run),
         cost_section(run),
         config_section(run),
@@ -56,7 +55,7 @@ def headline(run: Content) -> str:
 
 def results_section(run: Content) -> str:
     """The table of results.csv."""
-    columns = [column for column in COLUMNS if any(not is_missing(row.get(column)) for row in run.rows)]
+    columns = [column for column in COLUMNS if any(_tells(column, row.get(column)) for row in run.rows)]
     lines = [[cell_text(column, row.get(column)) for column in columns] for row in run.rows]
     note = scored_line(run.summary.get("scored_over") or run.made_of.get("scored_over"))
     header = [HEADINGS.get(column, column) for column in columns]
@@ -64,12 +63,16 @@ def results_section(run: Content) -> str:
     return section("Results", table(header, lines, total=True), note=note, anchor="results")
 
 
+def _tells(column: str, value: object) -> bool:
+    return not is_missing(value) and (column not in COUNTS or value != 0)
+
+
 def curves_section(run: Content) -> str:
     """A chart per task: accuracies where there are labels, else what can be seen without."""
     tasks = dict(list(run.digest.tasks.items())[:MOST_CHARTS])
     names = ["adapted, top-1 so far", "source model, top-1 so far"] if run.labelled else []
     names = names if run.has_source else names[:1]
-    names = names or ["as the source model", "mean confidence", "share of the most frequent class"]
+    names = names or ["same class as the source model", "mean confidence", "share of the most frequent class"]
     charts = []
     for name, task in tasks.items():
         points = task.points
