@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     if options.html:
         from dusa_ignite.comparison.html import write_html
 
-        write_html(options.html, folders, comparison=text)
+        write_html(options.html, folders, comparison=text.partition("\n\n")[2])  # the table is in it anyway
         print(f"\nreport: {options.html}")
     if options.plot:
         draw(options.plot, {name: run.rows for name, run in runs.items()})
