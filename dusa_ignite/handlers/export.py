@@ -29,9 +29,9 @@ class ClassifierExport:
     """Writes ``<folder>/<task>.safetensors`` as each task completes; a ``/`` in the task's name becomes ``_``.
 
     One that cannot be written (full disk) is warned of and lost, the run goes on.
-    Beside it, ``<folder>/<task>/`` is a folder of timm's with the same weights (a hard link where the disk has these) and
+    Beside it, ``<folder>/<task>/`` is a folder of timm's with the same weights (a hard link where the disk has such) and
     a ``config.json``: ``timm.create_model("local-dir:<folder>/<task>", pretrained=True)`` builds the model, and
-    timm's own transform prepares its images. There is none of a classifier of the user's own, which timm does not know.
+    timm's own transform prepares its images. A classifier of the user's own, which timm does not know, has none.
     The file holds the timm model's own weights in float32: ``timm.create_model(name, checkpoint_path=file)`` loads it.
     Its metadata holds the view and the names of the classes: a run whose ``classifier.checkpoint`` it is takes the one
     and checks the other.

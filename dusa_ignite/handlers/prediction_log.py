@@ -84,8 +84,8 @@ class PredictionLog(AppendedFile):
             f"{confidence:.6f}",
             source,
             "" if source_confidence is None else f"{source_confidence:.6f}",
-            pairs_text(*_likely(*top), ".4f"),
-            pairs_text(*asked, ".5g") if asked else "",
+            pairs_text(*_likely(*top), digits=".4f"),
+            pairs_text(*asked, digits=".5g") if asked else "",
         )
 
     def _name(self, label: int) -> str:

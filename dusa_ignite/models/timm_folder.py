@@ -109,8 +109,8 @@ def timm_config(
 ) -> dict[str, Any] | None:
     """A ``config.json`` by which timm builds a model and prepares its images; ``None`` where timm does not know it.
 
-    Pillow, by which timm resizes, low-passes always and knows no ``nearest-exact``: a view without ``antialias`` or with
-    that interpolation is written down as the nearest that there is.
+    Pillow, by which timm resizes, always low-passes, and knows no ``nearest-exact``: a view without ``antialias``, or
+    with that interpolation, is written down as what comes nearest.
 
     Args:
         backbone: with timm's ``pretrained_cfg``.

@@ -23,10 +23,11 @@ SHOWN = 40  # changed images that are kept
 
 
 class Changed(NamedTuple):
-    """An image whose class is not the one that the source model predicts; columns as in predictions.csv."""
+    """An image whose class is not the one that the source model predicts; columns as in predictions.csv, whose
+    ``index`` is ``position`` here."""
 
     task: str
-    index: int
+    position: int
     path: str
     label: int
     predicted: int
@@ -126,7 +127,7 @@ def digest(path: Path, *, images: Mapping[str, int]) -> Digest:
         stretch.add(line)
         if line.source_predicted not in (-1, line.predicted):
             count += 1
-            entry = (-derive_seed("report", line.task, line.index), number, line)
+            entry = (-derive_seed("report", line.task, line.position), number, line)
             if len(sample) < SHOWN:
                 heapq.heappush(sample, entry)
             else:

@@ -1,6 +1,6 @@
 """The frame of an HTML report: one file that opens without a network, on large and small screens.
 
-Everything that comes from outside (names of classes, paths, messages, the config) is escaped here or where it is put in.
+What comes from outside (names of classes, paths, messages, the config) is escaped here, or where it is put in.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ details{margin:.6rem 0}summary{cursor:pointer;font-weight:600}
 details.run{border:1px solid var(--rule);border-radius:6px;padding:.6rem .8rem;overflow:hidden}
 pre{overflow-x:auto;background:var(--shade);padding:.7rem;border-radius:6px;font-size:.8rem;line-height:1.4}
 ul{padding-left:1.2rem}li{overflow-wrap:anywhere}
-@media(max-width:520px){body{padding:.6rem;font-size:14px}th,td{padding:.2rem .4rem}th:first-child,td:first-child{max-width:9.5rem}
+@media(max-width:520px){body{padding:.6rem;font-size:14px}th,td{padding:.2rem .4rem}
+th:first-child,td:first-child{max-width:9.5rem}
 .tile{flex-basis:40%}.images{grid-template-columns:repeat(2,minmax(0,1fr))}}
 @media print{details.run{border:0}.images figure{break-inside:avoid}}
 """
@@ -79,7 +80,7 @@ def page(title: str, body: Sequence[str]) -> str:
     """
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; style-src '
         f"'unsafe-inline'\"><title>{escape(title)}</title><style>{STYLE}</style>"
     )
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
@@ -127,7 +128,9 @@ def tiles(numbers: Sequence[tuple[str, str]]) -> str:
     """Large numbers, each with what it is."""
     return (
         '<div class="tiles">'
-        + "".join(f'<div class="tile"><b>{escape(value)}</b><span>{escape(what)}</span></div>' for value, what in numbers)
+        + "".join(
+            f'<div class="tile"><b>{escape(value)}</b><span>{escape(what)}</span></div>' for value, what in numbers
+        )
         + "</div>"
     )
 
@@ -154,7 +157,7 @@ def details(title: str, body: str, *, kind: str = "", shown: bool = False) -> st
 
 def percent(share: float, digits: int = 1) -> str:
     """``0.8123`` -> ``81.2 %``; a dash for NaN."""
-    return "–" if share != share else f"{100 * share:.{digits}f} %"
+    return "-" if share != share else f"{100 * share:.{digits}f} %"
 
 
 def _paragraph(text: str) -> str:

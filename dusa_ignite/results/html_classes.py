@@ -85,7 +85,9 @@ def confusions_section(run: Content) -> str:
     if not pairs:
         return ""
     if len(classes) <= MATRIX:
-        return section("Confusions", _matrix(run, pairs, classes), note="Rows: label. Columns: predicted. Per cent of row.")
+        return section(
+            "Confusions", _matrix(run, pairs, classes), note="Rows: label. Columns: predicted. Per cent of row."
+        )
     total, _ = _by_label(run.digest.pooled())
     wrong = sorted((-count, pair) for pair, count in pairs.items() if pair[0] != pair[1])[:MOST_CONFUSIONS]
     lines = [

@@ -31,13 +31,13 @@ def images_section(run: Content) -> str:
 
 
 def _card(run: Content, image: Changed) -> str:
-    picture = run.pictures.get((image.task, image.index))
+    picture = run.pictures.get((image.task, image.position))
     if picture is None:
         shown = '<div class="none">no picture</div>'
     else:
         small = ' class="small"' if picture.small else ""
         shown = f'<img{small} loading="lazy" alt="" src="{escape(picture.uri)}">'
-    name = image.path or f"{image.task}, {image.index}"
+    name = image.path or f"{image.task}, {image.position}"
     lines = [
         f"<div>source: {_answer(run, image.source_predicted, image.source_confidence, image.label)}</div>",
         f"<div>adapted: <b>{_answer(run, image.predicted, image.confidence, image.label)}</b></div>",

@@ -10,7 +10,13 @@ from dusa_ignite.results.html_sections import facts, sections
 from dusa_ignite.results.report_content import Content
 from dusa_ignite.results.tables import cell_text
 
-LINKS = {"results": "results", "stream": "stream", "warnings": "warnings", "images": "changed images", "config": "config"}
+LINKS = {
+    "results": "results",
+    "stream": "stream",
+    "warnings": "warnings",
+    "images": "changed images",
+    "config": "config",
+}
 
 
 def run_page(run: Content) -> str:
@@ -48,9 +54,9 @@ def _overview(runs: Mapping[str, Content]) -> str:
     lines = []
     for name, run in runs.items():
         memory = (run.summary.get("peak_memory_bytes") or {}).values()
-        made = [str(run.summary.get(key, "–")) for key in ("method", "setting")] + [str(run.made_of.get("seed", "–"))]
+        made = [str(run.summary.get(key, "-")) for key in ("method", "setting")] + [str(run.made_of.get("seed", "-"))]
         numbers = [cell_text(column, run.mean.get(column)) for column in columns]
-        lines.append([name, *made, *numbers, f"{max(memory) / 2**30:.2f}" if memory else "–"])
+        lines.append([name, *made, *numbers, f"{max(memory) / 2**30:.2f}" if memory else "-"])
     return table(["run", "method", "setting", "seed", *columns.values(), "peak memory (GiB)"], lines)
 
 

@@ -46,7 +46,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...]
             yield tuple([line[place] for place in places])
 
 
-def pairs_text(classes: Sequence[int], values: Sequence[float], digits: str) -> str:
+def pairs_text(classes: Sequence[int], values: Sequence[float], *, digits: str) -> str:
     """``3:0.8120 5:0.1010``, classes and a number each, formatted as ``digits`` says (``.4f``)."""
     return " ".join(f"{label}:{value:{digits}}" for label, value in zip(classes, values, strict=True))
 

@@ -71,7 +71,10 @@ class Content(NamedTuple):
 
 
 def read_content(
-    folder: Path, *, summary: Mapping[str, Any] | None = None, pictures: Mapping[tuple[str, int], Thumbnail] | None = None
+    folder: Path,
+    *,
+    summary: Mapping[str, Any] | None = None,
+    pictures: Mapping[tuple[str, int], Thumbnail] | None = None,
 ) -> Content:
     """Read a run's folder.
 

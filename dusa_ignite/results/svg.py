@@ -42,7 +42,7 @@ def line_chart(title: str, lines: Mapping[str, Line], *, marks: Line = ()) -> st
     for x, y in marks:
         left, top = _x(x / longest), _y(y)
         parts.append(
-            f'<path class="mark" d="M{left - 3:.1f} {top - 3:.1f}l6 6m0 -6l-6 6"><title>the monitor warns</title></path>'
+            f'<path class="mark" d="M{left - 3:.1f} {top - 3:.1f}l6 6m0 -6l-6 6"><title>monitor warns</title></path>'
         )
     return "".join([*parts, "</svg>"])
 

@@ -57,7 +57,8 @@ def comparison_table(runs: Mapping[str, Sequence[Row]]) -> str:
     tasks = list(dict.fromkeys(row["task"] for rows in runs.values() for row in rows if row["task"] != "mean"))
     by_task = {name: {row["task"]: row for row in rows} for name, rows in runs.items()}
     lines = [
-        [task, *(cell_text("top1", by_task[name].get(task, {}).get("top1")) for name in runs)] for task in [*tasks, "mean"]
+        [task, *(cell_text("top1", by_task[name].get(task, {}).get("top1")) for name in runs)]
+        for task in [*tasks, "mean"]
     ]
     return text_table(["top-1 (%)", *runs], lines)
 

@@ -35,8 +35,8 @@ def thumbnails(tasks: Sequence[Task], images: Sequence[Changed]) -> dict[tuple[s
     found = {}
     for image in images:
         try:
-            pixels, _ = datasets[image.task][image.index]
-            found[image.task, image.index] = thumbnail(pixels)
+            pixels, _ = datasets[image.task][image.position]
+            found[image.task, image.position] = thumbnail(pixels)
         except Exception:  # of a user's own data set it may be any; the picture is the least of a report
             continue
     return found
