@@ -29,7 +29,7 @@ class ClassifierExport:
     """Writes ``<folder>/<task>.safetensors`` as each task completes; a ``/`` in the task's name becomes ``_``.
 
     One that cannot be written (full disk) is warned of and lost, the run goes on.
-    Beside it, ``<folder>/<task>/`` is a folder of timm's with the same weights (a hard link where the disk has such) and
+    Beside it, ``<folder>/<task>/`` is a folder of timm's with the same weights (a hard link, where there are such) and
     a ``config.json``: ``timm.create_model("local-dir:<folder>/<task>", pretrained=True)`` builds the model, and
     timm's own transform prepares its images. A classifier of the user's own, which timm does not know, has none.
     The file holds the timm model's own weights in float32: ``timm.create_model(name, checkpoint_path=file)`` loads it.

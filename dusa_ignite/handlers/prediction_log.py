@@ -99,7 +99,7 @@ def numbers_of(index: torch.Tensor, output: Output) -> list[tuple[Any, ...]]:
     """
     probabilities = output["y_pred"].double().softmax(dim=1)
     confidence, predicted = probabilities.max(dim=1)
-    top = probabilities.topk(min(TOP, probabilities.shape[1]), dim=1)
+    values, classes = probabilities.sort(dim=1, descending=True, stable=True)  # equal ones in the order of the classes
     by_source: Any = repeat(None)
     if "source_y_pred" in output:
         most = output["source_y_pred"].double().softmax(dim=1).max(dim=1)
@@ -108,7 +108,7 @@ def numbers_of(index: torch.Tensor, output: Output) -> list[tuple[Any, ...]]:
     if "candidates" in output:
         asked = zip(output["candidates"].tolist(), output["candidate_errors"].double().tolist(), strict=True)
     columns = [column.tolist() for column in (index, output["y"], predicted, confidence)]
-    likely = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    likely = zip(classes[:, :TOP].tolist(), values[:, :TOP].tolist(), strict=True)
     return list(zip(*columns, by_source, likely, asked, strict=False))  # what was not asked repeats without end
 
 
