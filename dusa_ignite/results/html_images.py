@@ -19,7 +19,9 @@ def images_section(run: Content) -> str:
         return ""
     if not changed:
         return section("Images that have changed their class", "<p>None.</p>", anchor="images")
-    note = f"{len(changed)} of {run.digest.num_changed:,}, drawn by chance, in the order of the stream. "
+    some = len(changed) < run.digest.num_changed
+    which = f"{len(changed)} of {run.digest.num_changed:,}, drawn by chance" if some else f"All {len(changed)}"
+    note = f"{which}, in the order of the stream. "
     if any(image.guide for image in changed):
         note += "Guide: its error for each class that it was asked about, the smallest first; smaller = likelier."
     if not run.pictures:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dusa_ignite.results.digest import Digest, Point, TaskDigest
-from dusa_ignite.results.plots import COLOURS, _save
+from dusa_ignite.results.plots import COLOURS, save_figure
 
 PANELS: dict[str, Callable[[Point], float]] = {
     "same class as the source (%)": lambda point: point.agreement,
@@ -47,7 +47,7 @@ def plot_unlabelled(path: Path, digest: Digest, *, marks: Mapping[str, Sequence[
         axes.grid(axis="y", alpha=0.3)
     rows[0].set_title("The stream without labels" + "; red: the monitor warns" * any((marks or {}).values()))
     rows[-1].set_xlabel("images")
-    _save(figure, path)
+    save_figure(figure, path)
     return True
 
 

@@ -93,7 +93,9 @@ def test_without_labels_there_are_no_columns_that_need_them(tmp_path: Path) -> N
     row = {"task": "fog", "images": 4, "top1": math.nan, "agreement": 0.5, "seconds": 2.0, "images_per_second": 2.0}
     write_csv(tmp_path / "results.csv", [row])
     header, line, _ = (tmp_path / "results.csv").read_text().splitlines()
-    assert header == "task,images,agreement,loss,seconds,images_per_second,skipped_updates,unreadable,warnings,rollbacks"
+    assert (
+        header == "task,images,agreement,loss,seconds,images_per_second,skipped_updates,unreadable,warnings,rollbacks"
+    )
     assert line == "fog,4,0.5,,2,2,,,,"
     assert read_csv(tmp_path / "results.csv")[0]["agreement"] == 0.5
 
