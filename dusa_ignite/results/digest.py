@@ -63,21 +63,33 @@ class TaskDigest:
     Attributes:
         images: of the task.
         asked: how many of them the source model has predicted, too.
-        predicted: how often each class was predicted.
-        by_source: likewise, by the source model.
-        pairs: how often (label, predicted) came, of labelled images.
-        source_hits: of labelled images, how many the source model got right, by label.
         points: along the stream.
     """
 
     images: int = 0
     asked: int = 0
-    agreed: int = 0
+    points: list[Point] = field(default_factory=list)
+
+
+@dataclass
+class Counts:
+    """All tasks' predictions together.
+
+    Attributes:
+        images: how many there are.
+        asked: how many of them the source model has predicted, too.
+        predicted: how often each class was predicted.
+        by_source: likewise, by the source model.
+        pairs: how often (label, predicted) came, of labelled images.
+        source_hits: of labelled images, how many the source model got right, by label.
+    """
+
+    images: int = 0
+    asked: int = 0
     predicted: Counter[int] = field(default_factory=Counter)
     by_source: Counter[int] = field(default_factory=Counter)
     pairs: Counter[tuple[int, int]] = field(default_factory=Counter)
     source_hits: Counter[int] = field(default_factory=Counter)
-    points: list[Point] = field(default_factory=list)
 
 
 class Digest(NamedTuple):
@@ -85,25 +97,16 @@ class Digest(NamedTuple):
 
     Attributes:
         tasks: by name, in the order of the run.
+        whole: of all tasks together.
         changed: up to :data:`SHOWN` images whose class has changed, drawn by a hash of task and position: a fair
             sample, and the same ones in every run in which they have changed. In the order of the run.
         num_changed: of how many they were drawn.
     """
 
     tasks: dict[str, TaskDigest]
+    whole: Counts
     changed: list[Changed]
     num_changed: int
-
-    def pooled(self) -> TaskDigest:
-        """All tasks' counts together, without points."""
-        whole = TaskDigest()
-        for task in self.tasks.values():
-            whole.images += task.images
-            whole.asked += task.asked
-            whole.agreed += task.agreed
-            for name in ("predicted", "by_source", "pairs", "source_hits"):
-                getattr(whole, name).update(getattr(task, name))
-        return whole
 
 
 def digest(path: Path, *, images: Mapping[str, int]) -> Digest:
@@ -117,14 +120,13 @@ def digest(path: Path, *, images: Mapping[str, int]) -> Digest:
         ValueError: it is not what a run writes.
         OSError: it cannot be read.
     """
-    tasks: dict[str, TaskDigest] = {}
+    stream = _Stream(images)
     sample: list[tuple[int, int, Changed]] = []
     count = 0
-    stretch = _Stretch(tasks, images)
     for number, line in enumerate(_typed(read_columns(path, READ))):
         if line.task not in images:
             continue
-        stretch.add(line)
+        stream.add(line)
         if line.source_predicted not in (-1, line.predicted):
             count += 1
             entry = (-derive_seed("report", line.task, line.position), number, line)
@@ -132,8 +134,9 @@ def digest(path: Path, *, images: Mapping[str, int]) -> Digest:
                 heapq.heappush(sample, entry)
             else:
                 heapq.heappushpop(sample, entry)
-    stretch.close()
-    return Digest(tasks, [line for _, _, line in sorted(sample, key=lambda entry: entry[1])], count)
+    stream.close()
+    changed = [line for _, _, line in sorted(sample, key=lambda entry: entry[1])]
+    return Digest(stream.tasks, stream.whole, changed, count)
 
 
 def _typed(lines: Iterable[tuple[str, ...]]) -> Iterable[Changed]:
@@ -156,13 +159,13 @@ def number_of_points(images: int) -> int:
     return max(1, min(POINTS, max(images // LENGTH, min(FEWEST, images))))
 
 
-class _Stretch:
-    """Counts lines into their tasks, and makes a point of every so many of them."""
+class _Stream:
+    """Counts lines, and makes a point of every so many of a task's."""
 
-    def __init__(self, tasks: dict[str, TaskDigest], images: Mapping[str, int]) -> None:
-        self.tasks = tasks
+    def __init__(self, images: Mapping[str, int]) -> None:
         self.images = images
-        self.task: TaskDigest | None = None
+        self.tasks: dict[str, TaskDigest] = {}
+        self.whole = Counts()
         self.name = ""
         self._begin()
 
@@ -171,49 +174,54 @@ class _Stretch:
         self.confidence = 0.0
         self.classes: Counter[int] = Counter()
 
+    def _begin_task(self, name: str) -> None:
+        self.close()
+        self.name = name
+        self.hits = self.source_hits = self.labelled = 0
+        self.task = self.tasks.setdefault(name, TaskDigest())
+        self.stretch = self.images[name] / number_of_points(self.images[name])
+
     def add(self, line: Changed) -> None:
         """Count a line."""
         if line.task != self.name:
-            self.close()
-            self.name, self.hits, self.labelled = line.task, 0, 0
-            self.task = self.tasks.setdefault(line.task, TaskDigest())
-            self.num_points = number_of_points(self.images[line.task])
-        task = self.task
-        assert task is not None
-        task.images += 1
-        task.predicted[line.predicted] += 1
+            self._begin_task(line.task)
+        task, whole = self.task, self.whole
+        for counts in (task, whole):
+            counts.images += 1
+            counts.asked += line.source_predicted >= 0
+        whole.predicted[line.predicted] += 1
         self.count += 1
         self.confidence += line.confidence
         self.classes[line.predicted] += 1
         if line.source_predicted >= 0:
-            task.asked += 1
-            task.by_source[line.source_predicted] += 1
-            if line.source_predicted == line.predicted:
-                task.agreed += 1
-                self.agreed += 1
-            if line.source_predicted == line.label:
-                task.source_hits[line.label] += 1
+            whole.by_source[line.source_predicted] += 1
+            self.agreed += line.source_predicted == line.predicted
         if line.label >= 0:
-            task.pairs[line.label, line.predicted] += 1
-            self.labelled += 1
-            self.hits += line.label == line.predicted
-        if task.images >= (len(task.points) + 1) * self.images[line.task] / self.num_points:
+            self._add_labelled(line)
+        if task.images >= (len(task.points) + 1) * self.stretch:
             self.close()
+
+    def _add_labelled(self, line: Changed) -> None:
+        self.whole.pairs[line.label, line.predicted] += 1
+        self.labelled += 1
+        self.hits += line.label == line.predicted
+        if line.source_predicted == line.label:
+            self.whole.source_hits[line.label] += 1
+            self.source_hits += 1
 
     def close(self) -> None:
         """Make a point of the lines since the last one, if there are any."""
-        task = self.task
-        if task is None or not self.count:
+        if not self.count:
             return
-        known = task.asked > 0
-        task.points.append(
+        labelled, known = self.labelled > 0, self.task.asked > 0
+        self.task.points.append(
             Point(
-                images=task.images,
+                images=self.task.images,
                 confidence=self.confidence / self.count,
                 largest=max(self.classes.values()) / self.count,
                 agreement=self.agreed / self.count if known else math.nan,
-                top1=self.hits / self.labelled if self.labelled else math.nan,
-                source_top1=task.source_hits.total() / self.labelled if self.labelled and known else math.nan,
+                top1=self.hits / self.labelled if labelled else math.nan,
+                source_top1=self.source_hits / self.labelled if labelled and known else math.nan,
             )
         )
         self._begin()

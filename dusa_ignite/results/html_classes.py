@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from html import escape
 
-from dusa_ignite.results.digest import TaskDigest
+from dusa_ignite.results.digest import Counts
 from dusa_ignite.results.html import legend, percent, raw_table, section, table
 from dusa_ignite.results.report_content import Content
 
@@ -16,7 +16,7 @@ MOST_CONFUSIONS = 30
 
 def shares_section(run: Content) -> str:
     """How often each class is predicted, adapted and by the source model; and how often it is the label."""
-    whole = run.digest.pooled()
+    whole = run.digest.whole
     if not whole.images:
         return ""
     truth: Counter[int] = Counter()
@@ -57,7 +57,7 @@ def _difference(shares: dict[str, dict[int, float]], label: int) -> float:
 
 def classes_section(run: Content) -> str:
     """Accuracy by class, beside the source model's."""
-    whole = run.digest.pooled()
+    whole = run.digest.whole
     total, hits = _by_label(whole)
     if not total:
         return ""
@@ -80,7 +80,7 @@ def classes_section(run: Content) -> str:
 
 def confusions_section(run: Content) -> str:
     """A matrix where it fits, else the largest confusions."""
-    pairs = run.digest.pooled().pairs
+    pairs = run.digest.whole.pairs
     classes = sorted({label for pair in pairs for label in pair})
     if not pairs:
         return ""
@@ -88,7 +88,7 @@ def confusions_section(run: Content) -> str:
         return section(
             "Confusions", _matrix(run, pairs, classes), note="Rows: label. Columns: predicted. Per cent of row."
         )
-    total, _ = _by_label(run.digest.pooled())
+    total, _ = _by_label(run.digest.whole)
     wrong = sorted((-count, pair) for pair, count in pairs.items() if pair[0] != pair[1])[:MOST_CONFUSIONS]
     lines = [
         [run.class_name(label), run.class_name(predicted), str(-count), percent(-count / total[label])]
@@ -120,7 +120,7 @@ def _matrix(run: Content, pairs: Counter[tuple[int, int]], classes: list[int]) -
     return raw_table(f"<thead><tr><th></th>{head}</tr></thead>", rows, kind="matrix")
 
 
-def _by_label(whole: TaskDigest) -> tuple[Counter[int], Counter[int]]:
+def _by_label(whole: Counts) -> tuple[Counter[int], Counter[int]]:
     """Images and hits by label."""
     total: Counter[int] = Counter()
     hits: Counter[int] = Counter()

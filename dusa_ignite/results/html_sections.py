@@ -39,7 +39,7 @@ def sections(run: Content) -> list[str]:
 
 def headline(run: Content) -> str:
     """The numbers that everybody asks for first."""
-    mean, whole = run.mean, run.digest.pooled()
+    mean, whole = run.mean, run.digest.whole
     numbers = [(f"{int(mean.get('images', 0)):,}", "images")]
     if run.labelled:
         numbers.append((percent(mean["top1"]), "top-1, mean of the tasks"))

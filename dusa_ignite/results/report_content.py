@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dusa_ignite.results import files
-from dusa_ignite.results.digest import Digest, digest
+from dusa_ignite.results.digest import Counts, Digest, digest
 from dusa_ignite.results.rows import Row, read_csv
 from dusa_ignite.results.thumbnails import Thumbnail
 
@@ -62,7 +62,7 @@ class Content(NamedTuple):
     @property
     def has_source(self) -> bool:
         """Whether the source model has predicted, too."""
-        return any(task.asked for task in self.digest.tasks.values())
+        return self.digest.whole.asked > 0
 
     def class_name(self, label: int) -> str:
         """Its name, or its number where nobody names it."""
@@ -95,7 +95,7 @@ def read_content(
     return Content(
         name=folder.resolve().name,
         rows=rows,
-        digest=digest(predictions, images=images) if predictions.is_file() else Digest({}, [], 0),
+        digest=digest(predictions, images=images) if predictions.is_file() else Digest({}, Counts(), [], 0),
         marks=_marks(folder / files.UPDATES),
         warnings=warnings[:MOST_WARNINGS],
         num_warnings=len(warnings),

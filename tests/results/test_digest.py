@@ -23,10 +23,12 @@ def test_counts_and_curves(tmp_path: Path) -> None:
     found = digest(tmp_path / "p.csv", images={"fog": 4})
     assert list(found.tasks) == ["fog"]  # others are left out
     fog = found.tasks["fog"]
-    assert (fog.images, fog.asked, fog.agreed) == (4, 4, 1)
-    assert (fog.predicted, fog.by_source) == ({0: 2, 1: 2}, {0: 3, 1: 1})
-    assert fog.pairs == {(0, 0): 1, (0, 1): 1, (1, 1): 1, (1, 0): 1}
-    assert fog.source_hits == {0: 2, 1: 1}
+    assert (fog.images, fog.asked) == (4, 4)
+    whole = found.whole
+    assert (whole.images, whole.asked) == (4, 4)
+    assert (whole.predicted, whole.by_source) == ({0: 2, 1: 2}, {0: 3, 1: 1})
+    assert whole.pairs == {(0, 0): 1, (0, 1): 1, (1, 1): 1, (1, 0): 1}
+    assert whole.source_hits == {0: 2, 1: 1}
     assert [point.images for point in fog.points] == [1, 2, 3, 4]
     assert [point.confidence for point in fog.points] == [0.5, 0.75, 1.0, 0.25]
     assert [point.top1 for point in fog.points] == [1, 1 / 2, 2 / 3, 2 / 4]
@@ -38,7 +40,6 @@ def test_counts_and_curves(tmp_path: Path) -> None:
         (1, "c.png", ""),
         (0, "d.png", ""),
     ]
-    assert found.pooled().pairs == fog.pairs
 
 
 def test_without_labels_and_source(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_without_labels_and_source(tmp_path: Path) -> None:
     assert (point.images, point.confidence, point.largest) == (1, 0.5, 1)
     assert all(math.isnan(value) for value in (point.agreement, point.top1, point.source_top1))
     assert (found.changed, found.num_changed) == ([], 0)
-    assert not found.tasks["fog"].pairs
+    assert not found.whole.pairs
 
 
 @pytest.mark.parametrize(("images", "points"), [(1, 1), (7, 7), (300, 10), (898, 17), (5000, 40), (10**6, 40)])

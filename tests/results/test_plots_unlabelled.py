@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from dusa_ignite.results import plots_unlabelled
-from dusa_ignite.results.digest import Digest, Point, TaskDigest
+from dusa_ignite.results.digest import Counts, Digest, Point, TaskDigest
 from dusa_ignite.results.plots_unlabelled import plot_unlabelled
 
 NAN = math.nan
@@ -18,7 +18,9 @@ NAN = math.nan
 def tasks(*, asked: int, agreement: float) -> Digest:
     fog = [Point(5, 0.5, 0.25, agreement, NAN, NAN), Point(10, 1.0, 0.75, agreement, NAN, NAN)]
     snow = [Point(4, 0.25, 1.0, agreement, NAN, NAN)]
-    return Digest({"fog": TaskDigest(10, asked, points=fog), "snow": TaskDigest(4, asked, points=snow)}, [], 0)
+    return Digest(
+        {"fog": TaskDigest(10, asked, points=fog), "snow": TaskDigest(4, asked, points=snow)}, Counts(), [], 0
+    )
 
 
 @pytest.fixture
@@ -50,5 +52,5 @@ def test_without_the_source_there_is_no_agreement(tmp_path: Path, figures: list[
 
 
 def test_nothing_to_draw(tmp_path: Path) -> None:
-    assert not plot_unlabelled(tmp_path / "x.png", Digest({}, [], 0))
+    assert not plot_unlabelled(tmp_path / "x.png", Digest({}, Counts(), [], 0))
     assert list(tmp_path.iterdir()) == []
