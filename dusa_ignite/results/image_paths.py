@@ -14,8 +14,8 @@ from dusa_ignite.data import Task
 class ImagePaths:
     """Names the file of an image: relative to a folder where it lies below it, else to its data set's own folder.
 
-    A data set has files if it has ``files``, paths in the order of its positions, and perhaps ``root``, the folder that
-    they are relative to. Several joined into one (the setting ``mixed``) name those of each.
+    A data set has files if it has ``files``, a list of as many paths as it has images, and perhaps ``root``, the folder
+    that they are relative to. Several joined into one (the setting ``mixed``) name those of each.
 
     Args:
         tasks: of the run.
@@ -42,7 +42,9 @@ class ImagePaths:
     def _files(self, dataset: Any) -> tuple[str, Sequence[str]]:
         """What stands before its paths, and these."""
         files, own = getattr(dataset, "files", ()), getattr(dataset, "root", None)
-        if self.root is None or own is None:
+        if not isinstance(files, Sequence) or len(files) != len(dataset):  # a user's own, and of another meaning
+            return "", ()
+        if self.root is None or not isinstance(own, str | Path):
             return "", files
         below = os.path.relpath(Path(own).absolute(), self.root).replace(os.sep, "/")
         return "" if below == "." or below.startswith("..") else f"{below}/", files

@@ -41,6 +41,17 @@ def test_images_without_files_have_none() -> None:
     assert ImagePaths([task], root="x")(task.name, 1) == ""
 
 
+def test_files_that_are_something_else_are_no_paths() -> None:
+    class Shards:
+        files = ("a.tar",)
+        root = 3
+
+        def __len__(self) -> int:
+            return 100
+
+    assert ImagePaths([Task("fog", Shards(), ("cat",))], root="x")("fog", 99) == ""  # type: ignore[arg-type]
+
+
 def test_a_name_that_is_no_text_is_escaped(tmp_path: Path) -> None:
     task = Task("fog", files(tmp_path, "caf\udce9.png"), ("cat",))
     assert ImagePaths([task])("fog", 0) == "caf\\xe9.png"
