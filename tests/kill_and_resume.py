@@ -188,14 +188,14 @@ def differences(one: Path, other: Path, *, setting: str, method: str) -> list[st
         found.append("results.csv")
     if (one / "predictions.csv").read_bytes() != (other / "predictions.csv").read_bytes():
         found.append("predictions.csv")
-    files = sorted(file.name for file in (one / "export").iterdir())
+    files = sorted(file.name for file in (one / "export").glob("*.safetensors"))
     assert len(files) == (3 if method == "source" else 6)
-    if files != sorted(file.name for file in (other / "export").iterdir()):
+    if files != sorted(file.name for file in (other / "export").glob("*.safetensors")):
         return [*found, "names of exported files"]
-    for file in sorted((one / "export").iterdir()):
-        a, b = load_file(file), load_file(other / "export" / file.name)
+    for file in files:
+        a, b = load_file(one / "export" / file), load_file(other / "export" / file)
         if a.keys() != b.keys() or not all(torch.equal(a[name], b[name]) for name in a):
-            found.append(file.name)
+            found.append(file)
     a, b = load_newest(one / "checkpoints"), load_newest(other / "checkpoints")
     assert a is not None
     assert b is not None

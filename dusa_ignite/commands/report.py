@@ -1,4 +1,4 @@
-"""Runs side by side: ``dusa-ignite report runs/source runs/dusa [--plot comparison.png]``."""
+"""Runs side by side: ``dusa-ignite report runs/source runs/dusa [--html report.html] [--plot bars.png]``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
         "where they were not measured on the same images or among the same classes.",
     )
     parser.add_argument("runs", nargs="+", type=expanded, help="The folders of the runs.")
+    parser.add_argument(
+        "--html", type=expanded, metavar="FILE", help="Also write a report of all of them into this file."
+    )
     parser.add_argument("--plot", type=expanded, metavar="PNG", help="Also draw bars into this file.")
     return parser
 
@@ -31,10 +34,17 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     options = parser(prog).parse_args(arguments)
     from dusa_ignite.comparison.side_by_side import read_side_run, side_by_side
 
-    runs = {}
+    folders: dict[str, Path] = {}
     for folder in options.runs:
-        runs[folder.name if folder.name not in runs else str(folder)] = read_side_run(folder)
-    print(side_by_side(runs))
+        folders[folder.name if folder.name not in folders else str(folder)] = folder
+    runs = {name: read_side_run(folder) for name, folder in folders.items()}
+    text = side_by_side(runs)
+    print(text)
+    if options.html:
+        from dusa_ignite.comparison.html import write_html
+
+        write_html(options.html, folders, comparison=text.partition("\n\n")[2])  # the table is in it anyway
+        print(f"\nreport: {options.html}")
     if options.plot:
         draw(options.plot, {name: run.rows for name, run in runs.items()})
         print(f"\nplot: {options.plot}")

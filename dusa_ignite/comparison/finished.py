@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import DataError
 from dusa_ignite.results import files
+from dusa_ignite.results.predictions import read_columns
 from dusa_ignite.results.rows import Row, read_csv
 from dusa_ignite.runs.claim import check_format
 from dusa_ignite.runs.folder import is_finished
@@ -94,14 +94,11 @@ def read_run(folder: Path, *, label: str) -> FinishedRun:
 def read_predictions(path: Path) -> dict[str, Stream]:
     """A run's predictions of labelled images by task, see :mod:`dusa_ignite.handlers.prediction_log`."""
     found: dict[str, tuple[list[int], list[bool]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = csv.reader(file)
-        next(lines, None)
-        for task, index, label, predicted, _ in lines:
-            indices, correct = found.setdefault(task, ([], []))
-            if label != "-1":
-                indices.append(int(index))
-                correct.append(label == predicted)
+    for task, index, label, predicted in read_columns(path, ("task", "index", "label", "predicted")):
+        indices, correct = found.setdefault(task, ([], []))
+        if label != "-1":
+            indices.append(int(index))
+            correct.append(label == predicted)
     return {
         task: Stream(np.array(indices, dtype=np.int64), np.array(correct, dtype=bool))
         for task, (indices, correct) in found.items()

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from safetensors import SafetensorError
 
 from dusa_ignite.engine import TaskEvents, batch_of
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.metadata import save_described
+from dusa_ignite.models.timm_folder import timm_config
+from dusa_ignite.results.rows import write_json
 
 logger = logging.getLogger(__name__)
+
+WEIGHTS = "model.safetensors"  # timm looks for this name
 
 
 class ClassifierExport:
     """Writes ``<folder>/<task>.safetensors`` as each task completes; a ``/`` in the task's name becomes ``_``.
 
     One that cannot be written (full disk) is warned of and lost, the run goes on.
+    Beside it, ``<folder>/<task>/`` is a folder of timm's with the same weights (a hard link, where there are such) and
+    a ``config.json``: ``timm.create_model("local-dir:<folder>/<task>", pretrained=True)`` builds the model, and
+    timm's own transform prepares its images. A classifier of the user's own, which timm does not know, has none.
     The file holds the timm model's own weights in float32: ``timm.create_model(name, checkpoint_path=file)`` loads it.
     Its metadata holds the view and the names of the classes: a run whose ``classifier.checkpoint`` it is takes the one
     and checks the other.
@@ -40,10 +49,19 @@ class ClassifierExport:
         self.folder = folder
         self.classifier = classifier
         self.class_names = class_names
+        self.resized = False
 
     def attach(self, engine: Engine) -> None:
         """Write after every task."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.look)
         engine.add_event_handler(TaskEvents.TASK_COMPLETED, self.write)
+
+    def look(self, engine: Engine) -> None:
+        """Remember whether any image had to be resized."""
+        size = self.classifier.image_size
+        images = batch_of(engine).get("images", ())
+        shapes = [images.shape] if isinstance(images, torch.Tensor) else [image.shape for image in images]
+        self.resized |= len(images) > 0 and any(tuple(shape[-2:]) != (size, size) for shape in shapes)
 
     def write(self, engine: Engine) -> None:
         """Write the classifier as it is."""
@@ -52,10 +70,34 @@ class ClassifierExport:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_described(weights, path, description=self.description())
+            self._write_folder(path)
         except (OSError, SafetensorError) as error:  # safetensors has its own error for a full disk
             logger.warning("adapted weights not written, the run goes on: %s: %s", path, error)
             with suppress(OSError):
                 path.with_name(path.name + ".part").unlink(missing_ok=True)
+
+    def _write_folder(self, weights: Path) -> None:
+        """What timm loads by itself: the weights under the name that it looks for, and its config."""
+        classifier = self.classifier
+        config = timm_config(
+            classifier.backbone,
+            view=classifier.source_view,
+            class_names=self.class_names,
+            model_args=classifier.model_args,
+            resized=self.resized,
+        )
+        if config is None:
+            return
+        folder = weights.with_suffix("")
+        folder.mkdir(exist_ok=True)
+        part = folder / f"{WEIGHTS}.part"
+        part.unlink(missing_ok=True)
+        try:
+            os.link(weights, part)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(weights, part)
+        os.replace(part, folder / WEIGHTS)
+        write_json(folder / "config.json", config)
 
     def description(self) -> dict[str, Any]:
         """What is known of the weights, as plain JSON."""

@@ -14,7 +14,7 @@ from dusa_ignite.engine import batch_of, output_of
 
 class ScoreOver:
     """Masks the logits of absent classes in the output: ``y_pred``, and where there are such ``ema_y_pred`` and
-    ``source_y_pred``.
+    ``source_y_pred``. Where the classifier was restricted, ``candidates`` become labels among all classes again.
 
     Confidence, top-5, calibration error and written predictions are then those among the present classes. The update
     has been made by now, with all classes. Attach it behind :class:`NormEMA` and :class:`HarmMonitor`, and before
@@ -46,6 +46,9 @@ class ScoreOver:
         for key in ("y_pred", "ema_y_pred", "source_y_pred"):
             if key in output:
                 output[key] = only_present(output[key], present)
+        if self.narrow and "candidates" in output:
+            candidates = output["candidates"]
+            output["candidates"] = present.nonzero().flatten().to(candidates.device)[candidates]
 
     @property
     def largest(self) -> int:

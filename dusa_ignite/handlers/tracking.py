@@ -31,8 +31,7 @@ if TYPE_CHECKING:  # importing ClearML costs time and patches argparse: only whe
 logger = logging.getLogger(__name__)
 
 TASK_IDS, CLEARML, TENSORBOARD = "clearml.json", "clearml", "tensorboard"  # in the run's folder
-ARTIFACTS = (files.CONFIG, files.RUN, files.RESULTS, files.LOG)
-PICTURES = (files.STREAM_PLOT, files.TASKS_PLOT)
+ARTIFACTS = (files.CONFIG, files.RUN, files.RESULTS, files.LOG, files.REPORT)
 
 
 def check_tracking(*, clearml: Mapping[str, Any] | None, tensorboard: bool, resumed: bool = False) -> dict[str, Any]:
@@ -185,10 +184,10 @@ class Tracking:
             send_weights(batch_of(engine)["task"])
 
         def end(outcome: str) -> None:
-            for name in (*ARTIFACTS, *PICTURES):
+            for name in (*ARTIFACTS, *files.PICTURES):
                 if (self.folder / name).exists():
                     session.upload_artifact(self.folder / name)
-                    if name in PICTURES:
+                    if name in files.PICTURES:
                         session.report_image("accuracy", self.folder / name, iteration=self.engine.state.iteration)
 
         self.engine.add_event_handler(Events.STARTED, _Warned(begin))

@@ -116,13 +116,15 @@ def build_classifier(
         ValueError: unknown ``trainable``.
     """
     backbone: Any
+    extras = dict(options or {})
     if is_reference(name):
         backbone = _own_backbone(name, num_classes=num_classes, options=options or {})
     elif is_timm_folder(name):
         check_options(options or {}, key="classifier.options")
         folder = read_timm_folder(name, num_classes=num_classes)
-        extras = {"pretrained_cfg": folder.pretrained_cfg, **folder.model_args, **(options or {})}
-        backbone = _timm_backbone(folder.architecture, num_classes=num_classes, pretrained=False, options=extras)
+        extras = {**folder.model_args, **extras}
+        of_folder = {"pretrained_cfg": folder.pretrained_cfg, **extras}
+        backbone = _timm_backbone(folder.architecture, num_classes=num_classes, pretrained=False, options=of_folder)
         checkpoint = checkpoint or (name if pretrained else None)
     else:
         check_options(options or {}, key="classifier.options")
@@ -135,12 +137,13 @@ def build_classifier(
     own_size = timm.data.resolve_model_data_config(backbone)["input_size"][-1]
     if (image_size is not None or seen.image_size != own_size) and hasattr(backbone, "set_input_size"):
         backbone.set_input_size(seen.image_size)  # models of a fixed size; interpolates the position embedding
+        extras["img_size"] = seen.image_size
     if checkpoint is not None and load:
         key = "classifier.name" if checkpoint == name else "classifier.checkpoint"
         weights = load_weights(checkpoint, key=key, embedded="classifier", wanted=backbone.state_dict())
         check_library(weights, backbone.state_dict(), where=f"{key}: {checkpoint}")
         load_strict(backbone, weights, source=f"{key}: {checkpoint}")
-    classifier = Classifier(backbone, view=seen, batch_norm=batch_norm)
+    classifier = Classifier(backbone, view=seen, batch_norm=batch_norm, model_args=extras)
     if load:
         _check_input(classifier, name)
     set_trainable(classifier, trainable)

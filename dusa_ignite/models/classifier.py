@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ class Classifier(nn.Module):
         batch_norm: BatchNorm layers normalise with the statistics of the batch (``"batch"``) or with the stored source
             statistics (``"source"``). The stored ones are kept untouched in either case.
         num_classes: C, >= 2; ``None`` = as the backbone says.
+        model_args: what timm was given to build the backbone, besides its name and number of classes; for exports.
 
     Raises:
         ConfigError: the number of classes or the view is given by nobody.
@@ -48,6 +49,7 @@ class Classifier(nn.Module):
         view: View | None = None,
         batch_norm: str = "batch",
         num_classes: int | None = None,
+        model_args: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.backbone: Any = backbone
@@ -58,6 +60,7 @@ class Classifier(nn.Module):
         self.interpolation = self.source_view.interpolation
         self.squash = self.source_view.crop_mode == "squash"
         self.batch_norm = batch_norm
+        self.model_args = dict(model_args or {})
         self.register_buffer("mean", torch.tensor(self.source_view.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(self.source_view.std).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("columns", None, persistent=False)

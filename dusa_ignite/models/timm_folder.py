@@ -6,7 +6,7 @@ And what ``timm.create_model`` takes that would load weights behind the back of 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import timm
 
 from dusa_ignite.errors import CheckpointError, ConfigError
+from dusa_ignite.models.view import View
 from dusa_ignite.models.weights.places import FOLDER_NAMES, locate
 
 LOADING = {  # options of timm.create_model that load weights or say how
@@ -25,6 +26,7 @@ LOADING = {  # options of timm.create_model that load weights or say how
     "pretrained_model_args": "classifier.checkpoint",
     "num_classes": "classifier.num_classes",
 }
+NOT_KEPT = ("test_input_size", "test_crop_pct", "test_pool_size", "pool_size", "tag")  # of other sizes and weights
 SOURCES = ("file", "url", "hf_hub_id", "hf_hub_filename", "state_dict", "source", "custom_load")  # of a pretrained_cfg
 
 
@@ -100,6 +102,42 @@ def read_timm_folder(name: str, *, num_classes: int | None = None) -> TimmFolder
             f"{num_classes}"
         )
     return folder
+
+
+def timm_config(
+    backbone: Any, *, view: View, class_names: Sequence[str], model_args: Mapping[str, Any], resized: bool
+) -> dict[str, Any] | None:
+    """A ``config.json`` by which timm builds a model and prepares its images; ``None`` where timm does not know it.
+
+    Pillow, by which timm resizes, always low-passes, and knows no ``nearest-exact``: a view without ``antialias``, or
+    with that interpolation, is written down as what comes nearest.
+
+    Args:
+        backbone: with timm's ``pretrained_cfg``.
+        view: of its images.
+        class_names: in the order of the outputs; empty = nobody knows them.
+        model_args: arguments of ``timm.create_model`` that it was built with, as plain JSON.
+        resized: whether images were resized; where all have the view's size they stay as they are, while timm would
+            enlarge them and cut off their border.
+    """
+    known = dict(getattr(backbone, "pretrained_cfg", None) or {})
+    architecture = known.pop("architecture", None)
+    if architecture is None or not timm.is_model(architecture):
+        return None
+    cfg = {key: value for key, value in known.items() if key not in (*SOURCES, *NOT_KEPT) and value is not None}
+    num_classes = int(backbone.num_classes)
+    cfg |= {
+        "num_classes": num_classes,
+        "input_size": [3, view.image_size, view.image_size],
+        "crop_pct": view.crop_pct if resized else 1.0,
+        "crop_mode": view.crop_mode,
+        "interpolation": "nearest" if view.interpolation == "nearest-exact" else view.interpolation,
+        "mean": list(view.mean),
+        "std": list(view.std),
+    }
+    content = {"architecture": architecture, "num_classes": num_classes, "pretrained_cfg": cfg}
+    content |= {"model_args": dict(model_args)} if model_args else {}
+    return content | ({"label_names": list(class_names)} if class_names else {})
 
 
 def parse_config(path: Path) -> TimmFolder | None:

@@ -10,5 +10,8 @@ CONFIG, RESULTS, SUMMARY, RUN, LOG, UPDATES, PREDICTIONS = (
     "predictions.csv",
 )
 STREAM_PLOT, TASKS_PLOT = "accuracy_stream.png", "accuracy_tasks.png"
-OUTPUTS = (CONFIG, RESULTS, SUMMARY, RUN, LOG, UPDATES, PREDICTIONS, STREAM_PLOT, TASKS_PLOT)
+UNLABELLED_PLOT = "stream.png"  # in the place of the two where no image has a label
+REPORT = "report.html"
+PICTURES = (STREAM_PLOT, TASKS_PLOT, UNLABELLED_PLOT)
+OUTPUTS = (CONFIG, RESULTS, SUMMARY, RUN, LOG, UPDATES, PREDICTIONS, *PICTURES, REPORT)
 CHECKPOINTS, EXPORTS = "checkpoints", "export"  # folders within

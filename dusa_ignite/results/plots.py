@@ -65,7 +65,7 @@ def plot_stream(path: Path, updates: Sequence[Row]) -> bool:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     _legend_beside(axes, columns)
-    _save(figure, path)
+    save_figure(figure, path)
     return True
 
 
@@ -110,7 +110,7 @@ def plot_tasks(path: Path, runs: Mapping[str, Sequence[Row]]) -> bool:
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     _legend_beside(axes, columns)
-    _save(figure, path)
+    save_figure(figure, path)
     return True
 
 
@@ -122,6 +122,7 @@ def _known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG, without a window system."""
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=120)

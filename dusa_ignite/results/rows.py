@@ -30,6 +30,7 @@ COLUMNS = (
     "warnings",
     "rollbacks",
 )
+LABEL_COLUMNS = ("top1", "top5", "ece", "ema_top1", "source_top1")  # only labelled images have these
 TOTALS = ("images", "seconds", "skipped_updates", "unreadable", "warnings", "rollbacks")  # the mean row holds their sum
 TIME_COLUMNS = ("seconds", "images_per_second")
 
@@ -83,13 +84,17 @@ def overall(rows: Sequence[Row], updates: Sequence[Mapping[str, Any]]) -> Row:
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """All rows and their mean under :data:`COLUMNS`; what a run has not is left empty. Replaces the file at once.
 
+    Without any label there are no :data:`LABEL_COLUMNS`.
+
     Numbers have nine digits: behind these, sums taken in another order differ.
     """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    labelled = any(not is_missing(row.get("top1")) for row in rows)
+    columns = [column for column in COLUMNS if labelled or column not in LABEL_COLUMNS]
+    writer.writerow(columns)
     for row in [*rows, mean_row(rows)]:
-        writer.writerow([_csv(row.get(column)) for column in COLUMNS])
+        writer.writerow([_csv(row.get(column)) for column in columns])
     write_text(path, text.getvalue())
 
 

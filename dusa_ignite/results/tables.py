@@ -33,7 +33,7 @@ def results_table(
     """
     rows = [*rows, mean_row(rows)]
     columns = [column for column in COLUMNS if any(not is_missing(row.get(column)) for row in rows)]
-    table = text_table(columns, [[_cell(column, row.get(column)) for column in columns] for row in rows])
+    table = text_table(columns, [[cell_text(column, row.get(column)) for column in columns] for row in rows])
     return "\n".join([*header_lines({"scored_over": scored_over, "files": files}), table])
 
 
@@ -69,12 +69,14 @@ def comparison_table(runs: Mapping[str, Sequence[Row]]) -> str:
     tasks = list(dict.fromkeys(row["task"] for rows in runs.values() for row in rows if row["task"] != "mean"))
     by_task = {name: {row["task"]: row for row in rows} for name, rows in runs.items()}
     lines = [
-        [task, *(_cell("top1", by_task[name].get(task, {}).get("top1")) for name in runs)] for task in [*tasks, "mean"]
+        [task, *(cell_text("top1", by_task[name].get(task, {}).get("top1")) for name in runs)]
+        for task in [*tasks, "mean"]
     ]
     return text_table(["top-1 (%)", *runs], lines)
 
 
-def _cell(column: str, value: Any) -> str:
+def cell_text(column: str, value: Any) -> str:
+    """A cell of a results table; a dash where a run has no such number."""
     if is_missing(value):
         return "-"
     if column in SHARES:

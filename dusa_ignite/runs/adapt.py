@@ -28,6 +28,7 @@ from dusa_ignite.handlers import (
 from dusa_ignite.handlers.atomic_saver import saved
 from dusa_ignite.handlers.tracking import attach_tracking
 from dusa_ignite.results import files
+from dusa_ignite.results.image_paths import ImagePaths
 from dusa_ignite.runs import claim
 from dusa_ignite.runs.assemble import Parts, assemble
 from dusa_ignite.runs.finish import finish, save_rows_to
@@ -89,7 +90,9 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
     )
     results = TaskResults(metrics=[*metrics, *(monitor.counts if monitor else ())], on_row=save_rows_to(folder))
     guard = NonFiniteGuard(max_in_a_row=options.max_skipped_in_a_row)
-    updates, predictions = UpdateLog(folder / files.UPDATES), PredictionLog(folder / files.PREDICTIONS)
+    updates = UpdateLog(folder / files.UPDATES)
+    paths = ImagePaths(stream.tasks, root=options.data_root)
+    predictions = PredictionLog(folder / files.PREDICTIONS, class_names=options.class_names, path_of=paths)
     progress = {"metrics": MetricSums(metrics), "results": results, "guard": guard}
     if monitor is not None:
         progress["monitor"] = monitor
@@ -136,6 +139,6 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
             if engine.state.iteration < len(stream):
                 engine.run(stream, max_epochs=1, epoch_length=len(stream))
         if is_first:
-            finish(folder, parts.summary, results.rows, logs=(updates, predictions))
+            finish(folder, parts.summary, results.rows, logs=(updates, predictions), tasks=stream.tasks)
     if is_first:
         log_to(None)

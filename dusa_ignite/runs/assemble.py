@@ -105,6 +105,7 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
             max_skipped_in_a_row=config.run.max_skipped_in_a_row,
             export_classifier=config.export == "classifier",
             class_names=data.class_names,
+            data_root=getattr(config.data, "root", None),
             every_minutes=config.checkpoint.every_minutes,
             every_updates=config.checkpoint.every_updates,
             keep=config.checkpoint.keep,

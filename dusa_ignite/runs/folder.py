@@ -111,7 +111,8 @@ def create(folder: Path, config: Config) -> None:
             if name != CONFIG:
                 (folder / name).unlink(missing_ok=True)
             (folder / f"{name}.part").unlink(missing_ok=True)
-        _remove(folder, f"{EXPORTS}/*.safetensors*")
+        for pattern in ("*.safetensors*", "*/model.safetensors*", "*/config.json*"):
+            _remove(folder, f"{EXPORTS}/{pattern}")
         (folder / LOG).touch()  # an existing folder may be read-only
     except OSError as error:
         raise unwritable(folder, error) from error

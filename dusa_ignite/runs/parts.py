@@ -20,6 +20,7 @@ class HandlerOptions:
     max_skipped_in_a_row: int
     export_classifier: bool
     class_names: tuple[str, ...]
+    data_root: str | None
     every_minutes: float | None
     every_updates: int | None
     keep: int

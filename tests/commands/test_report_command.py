@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,53 @@ def test_nothing_to_draw(
     (runs[0] / "results.csv").write_text("task,images,top1\nfog/5,4,\nmean,4,\n")
     assert report(runs[0], "--plot", tmp_path / "x.png") == 2
     assert capsys.readouterr().err == "error: --plot: no run has an accuracy to draw; leave it out\n"
+
+
+def test_one_html_file_for_several_runs(
+    report: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [write_run(tmp_path / name, {"fog/5": "+-+-"}, method=name) for name in ("source", "dusa")]
+    assert report(*runs, "--html", tmp_path / "both.html") == 0
+    assert capsys.readouterr().out.endswith(f"\nreport: {tmp_path / 'both.html'}\n")
+    text = (tmp_path / "both.html").read_text()
+    assert "<h1>source / dusa</h1>" in text
+    assert text.count('<details class="run"') == 2
+    assert "minus source" in text
+    assert text.count("top-1 (%)  source") == 0  # this table is one of HTML
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("nowhere/x.html", "--html: {}: cannot be written (No such file or directory)"),
+        ("x.pdf", "--html: {}: must end in .html"),
+    ],
+)
+def test_html_that_cannot_be_written(
+    report: Callable[..., int],
+    runs: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    message: str,
+) -> None:
+    assert report(*runs, "--html", tmp_path / file) == 2
+    assert capsys.readouterr().err == f"error: {message.format(tmp_path / file)}\n"
+
+
+def test_images_are_read_again_from_the_data_where_it_still_is(report: Callable[..., int], tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (8, 8), "red").save(photos / "0.png")
+    data = json.dumps({"name": "image_folder", "root": str(photos), "classes": list("abcdefghij")})
+    folder = write_run(tmp_path / "run", {"photos": "+"}, overrides=[f"data={data}"])
+    header = "task,index,label,predicted,confidence,source_predicted,source_confidence\n"
+    (folder / "predictions.csv").write_text(header + "photos,0,-1,1,0.5,2,0.5\n")
+    assert report(folder, "--html", tmp_path / "x.html") == 0
+    assert "data:image/png;base64," in (tmp_path / "x.html").read_text()
+    (photos / "0.png").unlink()
+    assert report(folder, "--html", tmp_path / "x.html") == 0
+    assert "The images could not be read again" in (tmp_path / "x.html").read_text()
 
 
 ALIKE = """\

@@ -40,7 +40,7 @@ def test_a_file_per_task_that_timm_loads(tmp_path: Path) -> None:
         engine.run([{"task": task, "first": True, "last": True} for task in ("fog/5", "snow/5")], max_epochs=1)
     finally:
         os.umask(mask)
-    files = sorted((tmp_path / "export").iterdir())
+    files = sorted((tmp_path / "export").glob("*.safetensors"))
     assert [(file.name, file.stat().st_mode & 0o777) for file in files] == [
         ("fog_5.safetensors", 0o644),
         ("snow_5.safetensors", 0o644),
@@ -49,6 +49,9 @@ def test_a_file_per_task_that_timm_loads(tmp_path: Path) -> None:
         model = timm.create_model("test_convnext", num_classes=classifier.num_classes, checkpoint_path=str(file))
         for name, value in model.state_dict().items():
             torch.testing.assert_close(value, (before[name] + 0.5 * updates).float(), rtol=1e-6, atol=0)
+        folder = timm.create_model(f"local-dir:{file.with_suffix('')}", pretrained=True)
+        assert all(torch.equal(value, model.state_dict()[name]) for name, value in folder.state_dict().items())
+        assert (file.with_suffix("") / "model.safetensors").stat().st_ino == file.stat().st_ino  # takes no room
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")])

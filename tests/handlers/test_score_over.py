@@ -49,6 +49,14 @@ def test_logits_of_the_present_classes_alone_are_put_back() -> None:
     assert torch.equal(output["y_pred"], whole["y_pred"])
 
 
+def test_candidates_of_the_present_classes_become_labels_among_all() -> None:
+    asked = {"candidates": torch.tensor([[2, 0], [1, 2]])}
+    _, output = run(ScoreOver(PRESENT, narrow=True), {"y_pred": LOGITS[:, PRESENT["few"]], **asked})
+    assert output["candidates"].tolist() == [[6, 0], [2, 6]]
+    _, output = run(ScoreOver(PRESENT), {"y_pred": LOGITS, **asked})
+    assert output["candidates"].tolist() == [[2, 0], [1, 2]]
+
+
 def test_what_is_written_down() -> None:
     assert ScoreOver(PRESENT).largest == 3
     assert ScoreOver(PRESENT).describe() == {"over": "present", "classes": 7, "present": {"few": 3}}

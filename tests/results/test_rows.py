@@ -38,10 +38,11 @@ SNOW = {
     "unreadable": 3,
 }
 CSV = """\
-task,images,top1,top5,ece,ema_top1,loss,seconds,images_per_second,skipped_updates,unreadable
-fog/5,1000,0.5,,0.125,,1.5,10,100,1,0
-snow/5,10,0.1,,,,,2.5,4,2,3
-mean,1010,0.3,,0.125,,1.5,12.5,80.8,3,3
+task,images,top1,top5,ece,ema_top1,source_top1,agreement,loss,seconds,images_per_second,skipped_updates,unreadable,\
+warnings,rollbacks
+fog/5,1000,0.5,,0.125,,,,1.5,10,100,1,0,,
+snow/5,10,0.1,,,,,,,2.5,4,2,3,,
+mean,1010,0.3,,0.125,,,,1.5,12.5,80.8,3,3,,
 """
 TABLE = """\
 task    images   top1    ece    loss  seconds  images_per_second  skipped_updates  unreadable
@@ -86,6 +87,17 @@ def test_csv(tmp_path: Path) -> None:
     write_csv(tmp_path / "results.csv", [FOG, SNOW])
     assert (tmp_path / "results.csv").read_bytes() == CSV.encode()
     assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_without_labels_there_are_no_columns_that_need_them(tmp_path: Path) -> None:
+    row = {"task": "fog", "images": 4, "top1": math.nan, "agreement": 0.5, "seconds": 2.0, "images_per_second": 2.0}
+    write_csv(tmp_path / "results.csv", [row])
+    header, line, _ = (tmp_path / "results.csv").read_text().splitlines()
+    assert (
+        header == "task,images,agreement,loss,seconds,images_per_second,skipped_updates,unreadable,warnings,rollbacks"
+    )
+    assert line == "fog,4,0.5,,2,2,,,,"
+    assert read_csv(tmp_path / "results.csv")[0]["agreement"] == 0.5
 
 
 def test_csv_keeps_nine_digits(tmp_path: Path) -> None:

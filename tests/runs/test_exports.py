@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 from support.files import CONFIGS
 
@@ -58,5 +61,36 @@ def test_numbers_that_stand_for_unknown_classes_are_not_written_as_names(photos:
     (tmp_path / "flat").mkdir()
     (tmp_path / "0.png").rename(tmp_path / "flat" / "0.png")
     run(tmp_path / "flat", tmp_path / "a", "method={name: source}", "export=classifier")
-    (export,) = (tmp_path / "a" / "run" / "export").iterdir()
+    (export,) = (tmp_path / "a" / "run" / "export").glob("*.safetensors")
     assert read_metadata(export, key="classifier.checkpoint").class_names == ()
+
+
+@pytest.mark.parametrize("size", [32, 45])
+def test_timm_loads_an_export_and_sees_images_as_the_run_has(photos: Path, tmp_path: Path, size: int) -> None:
+    for file in photos.rglob("*.png"):
+        with Image.open(file) as image:
+            image.resize((4, 4)).resize((size, size), Image.Resampling.BICUBIC).save(file)  # smooth, as photographs are
+    run(photos, tmp_path, "method={name: source}", VIEW, "export=classifier", "run.precision=float64")
+    model = timm.create_model(f"local-dir:{tmp_path / 'run' / 'export' / 'fog'}", pretrained=True).eval()
+    config = timm.data.resolve_data_config(model.pretrained_cfg, model=model)
+    assert model.pretrained_cfg["label_names"] == ["cat", "dog", "emu"]
+    assert model.num_classes == 3
+    assert config["input_size"] == (3, 32, 32)  # the option img_size has come along
+    assert config["crop_pct"] == (1.0 if size == 32 else 0.9)  # what has the size already is not cut
+    transform = timm.data.create_transform(**config)
+    with (tmp_path / "run" / "predictions.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 9
+    for line in lines:
+        with Image.open(photos / line["path"]) as image, torch.no_grad():
+            probabilities = model(transform(image.convert("RGB"))[None]).softmax(dim=1)[0]
+        assert line["predicted_name"] == ["cat", "dog", "emu"][int(probabilities.argmax())]
+        within = 2e-6 if size == 32 else 0.02  # Pillow rounds what it has resized to whole grey levels
+        assert float(line["confidence"]) == pytest.approx(float(probabilities.max()), abs=within)
+
+
+def test_an_export_is_removed_with_its_run(photos: Path, tmp_path: Path) -> None:
+    run(photos, tmp_path, "method={name: source}", "export=classifier")
+    config = load_config(tmp_path / "run" / "config.yaml", ["export=null"])
+    adapt(0, config, True)
+    assert [path for path in (tmp_path / "run" / "export").rglob("*") if path.is_file()] == []

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dusa_ignite.config import load_config, to_yaml
+from dusa_ignite.results.predictions import COLUMNS
 from dusa_ignite.results.rows import write_csv
 from dusa_ignite.utils.format import FORMAT_VERSION
 from support.files import ROOT
@@ -49,11 +50,12 @@ def write_run(
     rows = []
     with (folder / "predictions.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("task", "index", "label", "predicted", "confidence"))
+        writer.writerow(COLUMNS)
         for task, text in tasks.items():
             right = hits(text)
             for index in order or range(len(right)):
-                writer.writerow((task, index, 3, 3 if right[index] else 4, "0.900000"))
+                predicted = 3 if right[index] else 4
+                writer.writerow((task, index, "", 3, "three", predicted, "", "0.900000", "", "", "", ""))
             row = {"task": task, "images": len(right), "top1": sum(right) / len(right), "ece": 0.25}
             rows.append({**row, "seconds": len(right) / speed, "images_per_second": speed, "skipped_updates": 1})
     write_csv(folder / "results.csv", rows)
