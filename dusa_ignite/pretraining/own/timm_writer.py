@@ -1,4 +1,4 @@
-"""A classifier as a folder that timm loads by ``timm.create_model("local-dir:<folder>", pretrained=True)``."""
+"""A trained classifier as a folder that timm loads by ``timm.create_model("local-dir:<folder>", pretrained=True)``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.metadata import save_described
+from dusa_ignite.models.timm_folder import timm_config
 from dusa_ignite.utils.durable import write_text
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # timm's names
@@ -26,25 +27,9 @@ def write_timm_folder(
         options: keyword arguments of ``timm.create_model`` that the model was built with.
     """
     backbone, view = classifier.backbone, classifier.source_view
-    size = (3, view.image_size, view.image_size)
     of_size = {"img_size": view.image_size} if hasattr(backbone, "set_input_size") else {}
-    config = {
-        "architecture": backbone.pretrained_cfg["architecture"],
-        "num_classes": len(classes),
-        "num_features": backbone.num_features,
-        "model_args": {**options, **of_size},
-        "pretrained_cfg": {
-            "input_size": size,
-            "crop_pct": view.crop_pct,
-            "crop_mode": view.crop_mode,
-            "interpolation": view.interpolation,
-            "mean": view.mean,
-            "std": view.std,
-            "num_classes": len(classes),
-            **{key: backbone.pretrained_cfg.get(key) for key in ("pool_size", "first_conv", "classifier")},
-        },
-        "label_names": list(classes),
-    }
+    config = timm_config(backbone, view=view, class_names=classes, model_args={**options, **of_size}, resized=True)
+    assert config is not None, "trained classifiers are timm's"
     folder.mkdir(parents=True, exist_ok=True)
     described = {"architecture": config["architecture"], "num_classes": len(classes), "class_names": list(classes)}
     weights = {
