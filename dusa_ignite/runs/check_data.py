@@ -7,7 +7,7 @@ import numpy as np
 from dusa_ignite.data.files import left_out_line
 from dusa_ignite.data.headers import image_files, unreadable_files
 from dusa_ignite.data.task import Task
-from dusa_ignite.runs.assemble import arranged, build_stream, classes_of
+from dusa_ignite.runs.assemble import arranged, build_stream, classes_of, score_over_of
 from dusa_ignite.runs.check_report import SHOWN, Section, counted, some
 from dusa_ignite.runs.check_subject import Subject
 from dusa_ignite.runs.class_check import FoundData
@@ -69,6 +69,11 @@ def classes_section(subject: Subject) -> Section:
         subject.found = classes_of(subject.config, subject.tasks)
         section.lines.append(subject.found.verdict().removeprefix("classes: "))
         section.facts |= {"verified_by": subject.found.verified_by or None}
+    if subject.found:
+        with section.collecting():
+            over = score_over_of(subject.config, arranged(subject.config, subject.found).tasks)
+            if over is not None:
+                section.lines.append(f"scored over those that the task holds, {over.largest} at most")
     tasks = subject.found.tasks if subject.found else subject.tasks
     counts = _images_by_class(tasks)
     labelled, images = int(counts.sum()), sum(len(task.dataset) for task in tasks)

@@ -62,6 +62,7 @@ def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
         "config",
         "data",
         "classes",
+        "memory",
         "classifier",
         "guide",
         "method",
@@ -285,3 +286,16 @@ def test_what_libraries_print_is_not_on_standard_output(
     output = capsys.readouterr()
     assert json.loads(output.out)["sections"]["loud"] == {"lines": ["said something"], "problems": []}
     assert "hello" in output.err
+
+
+def test_scores_over_present_classes_need_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "flat" / "a.png")
+    options = [
+        f"data.root={tmp_path / 'flat'}",
+        "data.name=image_folder",
+        "data.score_over=present",
+        "method.name=source",
+    ]
+    assert main(["--config", "digits", "data.clean_root=null", *options]) == 2
+    assert "problem: data.score_over" in capsys.readouterr().out

@@ -45,6 +45,7 @@ MINIMAL_RESOLVED: dict[str, Any] = {
         "limit": None,
         "files": None,
         "num_workers": 4,
+        "score_over": "all",
         "on_error": "raise",
         "clean_root": None,
         "clean_images": 256,
@@ -91,6 +92,7 @@ MINIMAL_RESOLVED: dict[str, Any] = {
     "time": {"name": "fixed", "t": 0.25},
     "method": {
         "name": "dusa",
+        "restrict_to": "all",
         "num_top": 4,
         "num_random": 2,
         "temperature": 1.0,
@@ -111,6 +113,14 @@ MINIMAL_RESOLVED: dict[str, Any] = {
     "export": None,
     "tracking": {"clearml": None, "tensorboard": False},
     "norm_ema": None,
+    "monitor": {
+        "action": "warn",
+        "window": 200,
+        "min_guide_auc": 0.5,
+        "max_extra_share": 0.15,
+        "min_class_ratio": 0.7,
+        "min_vote": 0.5,
+    },
 }
 
 

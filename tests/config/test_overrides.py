@@ -39,7 +39,7 @@ def test_another_choice_starts_its_section_afresh(minimal: Path, reverse: bool) 
     assert (dumped["data"]["on_error"], dumped["data"]["limit"], "root" in dumped["data"]) == ("skip", 7, False)
     sgd = {"name": "sgd", "lr": 0.5, "transformer_lr": None, "weight_decay": 0.0, "momentum": 0.9}
     assert dumped["optimizer"] == sgd
-    assert dumped["method"] == {"name": "source"}
+    assert dumped["method"] == {"name": "source", "restrict_to": "all"}
 
 
 def test_the_same_choice_keeps_its_section(minimal: Path) -> None:

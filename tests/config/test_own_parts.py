@@ -50,7 +50,7 @@ def copy_of(config: Config, folder: Path) -> Config:
 
 def test_a_method_in_the_file(path: Path, parts: dict[str, str], tmp_path: Path) -> None:
     config = load_config(path, ["method.growth=0.25"])
-    assert config.method.model_dump() == {"name": parts["method"], "weight": 2.0, "growth": 0.25}
+    assert config.method.model_dump() == {"name": parts["method"], "restrict_to": "all", "weight": 2.0, "growth": 0.25}
     assert "  weight: 2.0\n  growth: 0.25\n" in to_yaml(config)
     copies = [copy_of(config, tmp_path), pickle.loads(pickle.dumps(config)), load_config(path, ["method.growth=0.25"])]
     assert copies == [config] * 3
@@ -62,7 +62,7 @@ def test_a_method_in_the_file(path: Path, parts: dict[str, str], tmp_path: Path)
 def test_a_method_as_override(tmp_path: Path, parts: dict[str, str], override: str) -> None:
     (tmp_path / "y.yaml").write_text(FILE + "method: {name: tent}\n")
     config = load_config(tmp_path / "y.yaml", ["method.growth=2", override.format(parts["method"])])
-    assert config.method.model_dump() == {"name": parts["method"], "weight": 1.0, "growth": 2.0}
+    assert config.method.model_dump() == {"name": parts["method"], "restrict_to": "all", "weight": 1.0, "growth": 2.0}
 
 
 def test_presets_and_variants(tmp_path: Path, parts: dict[str, str]) -> None:
@@ -77,10 +77,10 @@ def test_presets_and_variants(tmp_path: Path, parts: dict[str, str]) -> None:
     assert (names["heavy"], names[name], names["tent"]) == (name, name, "tent")
     assert load_config(tmp_path / "y.yaml").method.name == "tent"
     own = load_config(tmp_path / "y.yaml", [f"method.name={name}"])
-    assert own.method.model_dump() == {"name": name, "weight": 1.0, "growth": 0.0}
+    assert own.method.model_dump() == {"name": name, "restrict_to": "all", "weight": 1.0, "growth": 0.0}
     assert own.optimizer.lr == 0.5
     heavy = load_config(tmp_path / "y.yaml", ["method.name=heavy"])
-    assert heavy.method.model_dump() == {"name": name, "weight": 9.0, "growth": 0.5}
+    assert heavy.method.model_dump() == {"name": name, "restrict_to": "all", "weight": 9.0, "growth": 0.5}
     assert heavy.optimizer.lr == 0.25
     assert copy_of(heavy, tmp_path) == heavy == pickle.loads(pickle.dumps(heavy))
     line = line_of(tmp_path / "y.yaml", "method.name=hevy")

@@ -133,8 +133,8 @@ def test_a_preset_that_is_not_chosen_is_checked_too(tmp_path: Path) -> None:
         "should be a valid number (the classifier's learning rate, >= 0)",
         f"{tmp_path / 'x.yaml'}: presets.tent.classifer.trainable=norm: classifer: unknown key; "
         "did you mean classifier?",
-        f"{tmp_path / 'x.yaml'}: presets.lame.method.k=3: method.k: unknown key; method has name, num_neighbours, "
-        "max_steps",
+        f"{tmp_path / 'x.yaml'}: presets.lame.method.k=3: method.k: unknown key; method has name, restrict_to, "
+        "num_neighbours, max_steps",
         "override seed=x: seed: 'x' is text and should be a valid integer (of everything random, 0 .. 2^32 - 1)",
     ]
 
