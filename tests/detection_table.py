@@ -38,7 +38,9 @@ ROWS = {
 ACTIONS = ("warn", "rollback", "stop")
 
 
-WARNING = re.compile(r"monitor: (?P<task>.+), update (?P<update>\d+): (?P<sign>guide|collapse|vote|skipped): (?!well)")
+WARNING = re.compile(
+    r" monitor: (?P<task>[^:]+), update (?P<update>\d+): (?P<sign>guide|collapse|vote|skipped): (?!well)"
+)
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def read_side_run(folder: Path) -> SideRun:
             streams = {row["task"]: found[row["task"]] for row in rows if row["task"] in found}
         path = folder / files.RUN
         if path.is_file():
-            made_of = json.loads(path.read_text())
+            made_of = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not as a run writes it ({error}); run again") from error
     return SideRun(rows, streams, made_of if isinstance(made_of, dict) else {})

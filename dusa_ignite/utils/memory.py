@@ -24,7 +24,7 @@ def free_memory() -> int | None:
     """Bytes that this process can still take, by the machine and by its container; ``None`` where nobody says."""
     free = list(_left_in_groups())
     with suppress(OSError, ValueError, StopIteration):
-        lines = (PROC / "meminfo").read_text().splitlines()
+        lines = (PROC / "meminfo").read_text(encoding="utf-8").splitlines()
         free.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
     return max(0, min(free)) if free else None
 
@@ -33,15 +33,15 @@ def _left_in_groups() -> Iterator[int]:
     """What each control group that this process is in leaves it; its page cache counts as free."""
     for folder, limit, usage, cached in _groups():
         with suppress(OSError, ValueError):  # a limit may be the word max
-            left = int((folder / limit).read_text()) - int((folder / usage).read_text())
-            found = re.search(rf"^{cached} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+            left = int((folder / limit).read_text(encoding="utf-8")) - int((folder / usage).read_text(encoding="utf-8"))
+            found = re.search(rf"^{cached} (\d+)$", (folder / "memory.stat").read_text(encoding="utf-8"), re.MULTILINE)
             yield left + (int(found[1]) if found else 0)
 
 
 def _groups() -> Iterator[tuple[Path, str, str, str]]:
     """The groups' folders, from the process's own up to the root, and what their files are called (cgroup v2 or v1)."""
     with suppress(OSError):
-        for line in (PROC / "self" / "cgroup").read_text().splitlines():
+        for line in (PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines():
             _, _, rest = line.partition(":")
             controllers, _, path = rest.partition(":")
             own = Path(path.lstrip("/"))

@@ -89,6 +89,7 @@ def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert sections["output"]["start"] == "new"
     main(["--config", "digits", *QUICK])
     text = capsys.readouterr().out
+    del sections["memory"]  # how much is free may have changed
     assert all(line in text for section in sections.values() for line in section["lines"])
 
 

@@ -164,5 +164,5 @@ def is_text(call: ast.Call) -> bool:
     owner, _, name = ast.unparse(call.func).rpartition(".")
     binary = any(isinstance(mode, ast.Constant) and "b" in str(mode.value) for mode in call.args[:2])
     if name == "open":
-        return owner not in ("os", "Image") and not binary
+        return owner not in ("os", "Image", "tarfile") and not binary
     return name in ("read_text", "write_text") and bool(owner)  # write_text alone is the package's own

@@ -55,7 +55,7 @@ def test_a_method_in_the_file(path: Path, parts: dict[str, str], tmp_path: Path)
     copies = [copy_of(config, tmp_path), pickle.loads(pickle.dumps(config)), load_config(path, ["method.growth=0.25"])]
     assert copies == [config] * 3
     assert copy_of(config, tmp_path) != load_config(path)
-    assert load_config(path, ["method.name=tent"]).method.model_dump() == {"name": "tent"}
+    assert load_config(path, ["method.name=tent"]).method.model_dump() == {"name": "tent", "restrict_to": "all"}
 
 
 @pytest.mark.parametrize("override", ["method.name={}", "method={{name: {}, weight: 1.0}}", "method={{name: {}}}"])

@@ -163,7 +163,7 @@ def test_a_gpu_and_the_memory_beside_it(monkeypatch: pytest.MonkeyPatch) -> None
     found = memory_of(digits("run.precision=bfloat16"))
     device, host = found.needs
     assert (device.where, device.free, host.where, host.free) == ("on the GPU", 5 * 2**30, "in host memory", 2**30)
-    assert host.parts.keys() == {"snapshot", "checkpoint copy"}  # in the background, as on GPUs by default
+    assert host.parts.keys() == {"snapshots", "checkpoint copy"}  # in the background, as on GPUs by default
     assert "5.0 GiB free; " in str(found)
     leave(1000, monkeypatch)
     assert not memory_of(digits("run.precision=bfloat16")).fits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import tarfile
 from pathlib import Path
@@ -59,11 +60,16 @@ def run(output: Path, *overrides: str, num_workers: int = 0) -> Path:
 
 
 def test_equal_images_give_equal_results(shapes: dict[str, list[str]], tmp_path: Path) -> None:
-    expected = (run(tmp_path / "out", *shapes["image_folder"]) / "predictions.csv").read_text()
-    assert len(expected.splitlines()) == 13
+    def predictions(folder: Path) -> list[list[str]]:
+        """Everything but the paths, which are relative to other folders."""
+        with (folder / "predictions.csv").open(newline="") as file:
+            return [[value for name, value in row.items() if name != "path"] for row in csv.DictReader(file)]
+
+    expected = predictions(run(tmp_path / "out", *shapes["image_folder"]))
+    assert len(expected) == 12
     for name in ("image_list", "webdataset"):
         folder = run(tmp_path / name, *shapes[name], num_workers=2)
-        assert (folder / "predictions.csv").read_text() == expected
+        assert predictions(folder) == expected
 
 
 def test_the_results_say_which_images_a_list_left(shapes: dict[str, list[str]], tmp_path: Path) -> None:

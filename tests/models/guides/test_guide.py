@@ -128,7 +128,7 @@ def test_golden_step_of_the_flow_variant(tmp_path: Path) -> None:
 
     diagnostics = guidance_diagnostics(errors, num_top=4, total=3)
     auxiliary = {key.removeprefix("aux."): value.item() for key, value in golden.items() if key.startswith("aux.")}
-    assert diagnostics.keys() == auxiliary.keys()
+    assert diagnostics.keys() - auxiliary.keys() == {"auc_std"}
     for key, value in auxiliary.items():
         assert diagnostics[key] == pytest.approx(value, rel=1e-3 if key == "gap_norm" else 1e-5), key
     assert diagnostics["auc"] == pytest.approx(0.5417, abs=1e-4)

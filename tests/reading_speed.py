@@ -1,6 +1,6 @@
 """How fast images are read: the same images from folders and from a tar, by loader processes.
 
-    python docs/examples/reading_speed.py --folder /data/imagenet-c --tar /data/tars --corruption fog --workers 4
+    python tests/reading_speed.py --folder /data/imagenet-c --tar /data/tars --corruption fog --workers 4
 
 reads the first images of one corruption at severity 5, as data.name=imagenet_c does. Without --folder and --tar it
 makes 2,000 images of ImageNet's usual size itself, in a temporary folder. The system may still have files in its memory
