@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUNS ?= runs/demo
 LOWEST ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
-PYTEST = CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+PYTEST = CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all test-gpu test-lowest lint types docs bench install clean
 

@@ -101,7 +101,7 @@ def put(content: Any, dotted: str, value: Any) -> None:
     content[last] = value
 
 
-@seeded(1000)
+@seeded(700)
 @given(st.data())
 def test_values(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(SHIPPED)))
@@ -114,7 +114,7 @@ def test_values(data: st.DataObject) -> None:
     check(yaml.safe_dump(content, allow_unicode=True), [], schema)
 
 
-@seeded(1000)
+@seeded(700)
 @given(st.data())
 def test_overrides(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(SHIPPED)))
@@ -124,7 +124,7 @@ def test_overrides(data: st.DataObject) -> None:
     check(SHIPPED[name], data.draw(st.lists(st.one_of(one, hostile_texts), min_size=1, max_size=3)), schema)
 
 
-@seeded(1000)
+@seeded(700)
 @given(st.data())
 def test_text(data: st.DataObject) -> None:
     """Pieces of a shipped config are lost, doubled, or replaced by anything."""
@@ -143,7 +143,7 @@ def test_bytes(content: bytes) -> None:
     check(content, [], Config)
 
 
-@seeded(24)
+@seeded(8)
 @given(st.data())
 def test_runs(data: st.DataObject) -> None:
     """What loads also runs, or ends with a line: no traceback, a minute and 4 GiB at most."""

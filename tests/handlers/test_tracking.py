@@ -168,7 +168,7 @@ def test_offline_session_of_a_digits_run_that_is_stopped_and_resumed(tmp_path: P
     assert last_table["data"][0]["cells"]["values"][0] == ["fog/5", "contrast/5"]
 
     pictures = {"accuracy_stream.png", "accuracy_tasks.png"}
-    assert files.keys() == {"config.yaml", "run.json", "results.csv", "log.txt"} | pictures
+    assert files.keys() == {"config.yaml", "run.json", "results.csv", "log.txt", "report.html"} | pictures
     for name in files.keys() - {"log.txt"}:  # the log still grew
         assert files[name] == (folder / name).read_bytes(), name
     assert {artifact["key"] for artifact in task["execution"]["artifacts"]} == files.keys()
