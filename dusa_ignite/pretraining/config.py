@@ -19,6 +19,18 @@ class Augmentation(Section):
     )
 
 
+def below_iterations(value: int, info: ValidationInfo) -> int:
+    """A warm-up that ends before the training does.
+
+    Raises:
+        ValueError: it does not.
+    """
+    iterations = info.data.get("iterations")
+    if iterations is not None and value >= iterations:
+        raise ValueError(f"{value} is not allowed; allowed: an integer below iterations ({iterations})")
+    return value
+
+
 class Training(Section):
     """How one of the two models is trained: AdamW, warm-up and cosine decay, averaged weights."""
 
@@ -33,10 +45,7 @@ class Training(Section):
     @field_validator("warmup")
     @classmethod
     def _shorter(cls, value: int, info: ValidationInfo) -> int:
-        iterations = info.data.get("iterations")
-        if iterations is not None and value >= iterations:
-            raise ValueError(f"{value} is not allowed; allowed: an integer below iterations ({iterations})")
-        return value
+        return below_iterations(value, info)
 
 
 class ClassifierTraining(Training):

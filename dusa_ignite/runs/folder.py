@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,21 @@ def check_same_config(folder: Path, config: Config) -> None:
         before = flat(load_config(folder / CONFIG).model_dump(mode="json"))
     except ConfigError as error:
         raise ConfigError(f"{error}; put the run's config back, or give --overwrite to start again") from error
-    now = flat(config.model_dump(mode="json"))
+    refuse_differences(folder, before, flat(config.model_dump(mode="json")), free_to_change=FREE_TO_CHANGE)
+
+
+def refuse_differences(
+    folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], *, free_to_change: Collection[str]
+) -> None:
+    """Raise if options differ, besides those that are free to change; both as :func:`flat` makes them.
+
+    Raises:
+        ConfigError: the message lists the keys and both values.
+    """
     differing = [
         f"{key}: {before.get(key)!r} before, {now.get(key)!r} now"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in FREE_TO_CHANGE)
+        if before.get(key) != now.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in free_to_change)
     ]
     if differing:
         raise ConfigError(f"{folder}: cannot go on with another config; {'; '.join(differing)}")

@@ -24,7 +24,7 @@ from dusa_ignite.pretraining.own.make import make_subject
 from dusa_ignite.pretraining.own.subject import Subject
 from dusa_ignite.results.rows import write_json
 from dusa_ignite.runs.checkpoints import find_newest, load
-from dusa_ignite.runs.folder import flat, log_to, unwritable
+from dusa_ignite.runs.folder import flat, log_to, refuse_differences, unwritable
 from dusa_ignite.runs.lock import RunLock
 from dusa_ignite.utils.durable import write_text
 from dusa_ignite.utils.format import FORMAT_VERSION, why_not
@@ -111,14 +111,7 @@ def _check_same_config(folder: Path, config: OwnConfig) -> None:
         before = flat(read_config(folder / files.CONFIG, schema=OwnConfig).model_dump(mode="json"))
     except ConfigError as error:
         raise ConfigError(f"{error}; put the training's config back, or give --overwrite to start again") from error
-    now = flat(config.model_dump(mode="json"))
-    differing = [
-        f"{key}: {before.get(key)!r} before, {now.get(key)!r} now"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in FREE_TO_CHANGE)
-    ]
-    if differing:
-        raise ConfigError(f"{folder}: cannot go on with another config; {'; '.join(differing)}")
+    refuse_differences(folder, before, flat(config.model_dump(mode="json")), free_to_change=FREE_TO_CHANGE)
 
 
 def _checkpoint(folder: Path, origins: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from dusa_ignite.models.guides.load import Variant
 from dusa_ignite.models.guides.times import TIMES, LogitNormalTime
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, VaeOptions
 from dusa_ignite.models.guides.variants import VARIANTS
+from dusa_ignite.pretraining.config import below_iterations
 from dusa_ignite.utils.section import PathText, Section
 
 
@@ -155,10 +156,7 @@ class OwnTraining(Section):
     @field_validator("warmup")
     @classmethod
     def _shorter(cls, value: int, info: ValidationInfo) -> int:
-        iterations = info.data.get("iterations")
-        if iterations is not None and value >= iterations:
-            raise ValueError(f"{value} is not allowed; allowed: an integer below iterations ({iterations})")
-        return value
+        return below_iterations(value, info)
 
 
 class OwnValidation(Section):
