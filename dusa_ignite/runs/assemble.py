@@ -23,6 +23,7 @@ from dusa_ignite.methods.find import find_method
 from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.metadata import metadata_of
 from dusa_ignite.runs.assemble_models import (
+    check_guide_of,
     classifier_of,
     clean_result_of,
     guide_of,
@@ -181,13 +182,13 @@ def classes_of(config: Config, tasks: Sequence[Task]) -> FoundData:
 
     Raises:
         CheckpointError: a file beside the classifier's weights cannot be read.
-        ConfigError: the data and the classifier disagree on the classes, their number or their order.
+        ConfigError: the data, the classifier and the guide disagree on the classes, their number or their order.
     """
     given = config.classifier
     metadata = metadata_of(
         given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes
     )
-    return check_classes(
+    found = check_classes(
         tasks,
         num_classes=given.num_classes,
         data=config.data.name,
@@ -195,6 +196,8 @@ def classes_of(config: Config, tasks: Sequence[Task]) -> FoundData:
         known=metadata.class_names,
         source=metadata.names_source,
     )
+    check_guide_of(config, found.class_names)
+    return found
 
 
 def score_over_of(config: Config, tasks: list[Task]) -> ScoreOver | None:
