@@ -140,12 +140,13 @@ def _checkpoint(folder: Path, origins: Mapping[str, Any]) -> dict[str, Any] | No
 
 
 def _begin(folder: Path, config: OwnConfig, origins: Mapping[str, Any]) -> None:
-    """An empty folder but for what is none of ours, and for latents; it says what is trained."""
+    """A folder without an earlier training, but for its latents; it says what is trained. The rest stays."""
     try:
-        (folder / files.METRICS).unlink(missing_ok=True)
-        for pattern in files.PATTERNS:
-            for file in folder.glob(pattern):
-                file.unlink()
+        if any((folder / name).exists() for name in files.OUTPUTS):  # else what looks like ours is the user's
+            (folder / files.METRICS).unlink(missing_ok=True)
+            for pattern in files.PATTERNS:
+                for file in folder.glob(pattern):
+                    file.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / files.CONFIG, to_yaml(config))
         write_text(folder / files.CLASSES, json.dumps(origins["classes"], ensure_ascii=False, indent=1) + "\n")

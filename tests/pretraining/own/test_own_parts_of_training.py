@@ -18,6 +18,7 @@ from dusa_ignite.models import build_classifier
 from dusa_ignite.pretraining.own.augment import augmented, is_on
 from dusa_ignite.pretraining.own.config import OwnAugment, OwnData
 from dusa_ignite.pretraining.own.images import ViewedImages, evenly, held_out, load_split
+from dusa_ignite.pretraining.own.make import make_subject
 from dusa_ignite.pretraining.own.schedule import average_decay, average_into, learning_rate
 from dusa_ignite.pretraining.own.stream import TrainingStream
 
@@ -198,3 +199,12 @@ def test_timms_weights_with_a_new_last_layer(monkeypatch: pytest.MonkeyPatch) ->
         build_classifier(name, num_classes=3, pretrained=True)
     assert build_classifier(name, num_classes=3, pretrained=True, new_head=True).num_classes == 3
     assert asked == [True]
+
+
+def test_batch_norm_needs_two_images(tmp_path: Path) -> None:
+    root = own_images(tmp_path / "images", classes=("a", "b"), count=2)
+    config = own_config(
+        tmp_path / "out", root, "what=classifier", "classifier.name=test_resnet", "training.batch_size=1"
+    )
+    with pytest.raises(ConfigError, match=r"^training.batch_size: test_resnet has BatchNorm, which needs two images or"):
+        make_subject(config, tmp_path / "out")
