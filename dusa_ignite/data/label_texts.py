@@ -43,8 +43,8 @@ def labels_by_text(texts: Iterable[str], classes: tuple[str, ...] | None) -> tup
 def not_a_label(text: str, classes: tuple[str, ...]) -> str:
     """What to say of a text that no class maps to."""
     shown = ", ".join(classes[:3]) + ", ..." * (len(classes) > 3)
-    positions = ", nor a position among them" if _can_be_positions(classes) else "; as these are numbers, it must be one"
-    return f"the label {text[:80]!r} is none of the {len(classes)} classes ({shown}){positions}"
+    rest = ", nor a position among them" if _can_be_positions(classes) else "; as these are numbers, it must be one"
+    return f"the label {text[:80]!r} is none of the {len(classes)} classes ({shown}){rest}"
 
 
 def _can_be_positions(classes: tuple[str, ...]) -> bool:

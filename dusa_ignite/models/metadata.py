@@ -90,7 +90,7 @@ def read_metadata(checkpoint: str | Path, *, key: str, embedded: str | None = No
 
 
 def metadata_of(checkpoint: str | None, *, name: str, pretrained: bool, num_classes: int) -> Metadata:
-    """What is known of a classifier's weights, be they a checkpoint's, a folder's or timm's; arguments as in the config.
+    """What is known of a classifier's weights, a checkpoint's, a folder's or timm's; arguments as in the config.
 
     timm's own weights with 1,000 classes are ImageNet-1k's, in the order of the WordNet ids.
     """

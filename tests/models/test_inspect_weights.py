@@ -115,8 +115,8 @@ def test_names_in_a_tuple_and_what_is_no_name(tmp_path: Path) -> None:
 
 
 def test_timms_config_without_a_pretrained_cfg(tmp_path: Path) -> None:
-    flat = {"architecture": NAME, "num_classes": CLASSES, "input_size": [3, 32, 32], "mean": [0.2] * 3, "std": [0.4] * 3}
-    write_folder(WEIGHTS, flat)(tmp_path)
+    view = {"input_size": [3, 32, 32], "mean": [0.2] * 3, "std": [0.4] * 3}
+    write_folder(WEIGHTS, {"architecture": NAME, "num_classes": CLASSES, **view})(tmp_path)
     assert inspect_weights(tmp_path).view == {"image_size": 32, "mean": [0.2] * 3, "std": [0.4] * 3}
 
 

@@ -60,7 +60,7 @@ class ClassifierSubject:
         has_batch_norm = any(isinstance(module, _BatchNorm) for module in self.model.modules())
         if has_batch_norm and config.training.batch_size == 1:
             raise ConfigError(
-                f"training.batch_size: {config.classifier.name} has BatchNorm, which needs two images or more per update"
+                f"training.batch_size: {config.classifier.name} has BatchNorm, which needs two or more images at once"
             )
         if has_batch_norm and idist.get_world_size() > 1:
             if idist.device().type != "cuda":
@@ -120,6 +120,4 @@ class ClassifierSubject:
         options = self.config.classifier.options
         write_timm_folder(average, folder / files.CLASSIFIER, classes=self.classes, options=options)
         where = (folder / files.CLASSIFIER).absolute()
-        logger.info(
-            "a run's classifier.name: local-dir:%s, with classifier.num_classes: %d", where, len(self.classes)
-        )
+        logger.info("a run's classifier.name: local-dir:%s, with classifier.num_classes: %d", where, len(self.classes))

@@ -12,4 +12,10 @@ CLASSES, TRANSFORMER, GUIDE = "classes.json", "transformer.safetensors", "guide.
 CURVE, SAMPLES = "accuracy_by_t.png", "samples_{}.png"
 CHECKPOINTS, LATENTS, CLASSIFIER = "checkpoints", "latents", "classifier"  # folders within
 OUTPUTS = (CONFIG, RUN, LOG, UPDATES, VALIDATIONS, METRICS, CLASSES, TRANSFORMER, GUIDE, CURVE)
-PATTERNS = (*OUTPUTS, SAMPLES.format("*"), f"{CHECKPOINTS}/checkpoint_*.pt*", *(f"{CLASSIFIER}/{name}" for name in ("model.safetensors", "config.json")))
+PATTERNS = (
+    *OUTPUTS,
+    SAMPLES.format("*"),
+    f"{CHECKPOINTS}/checkpoint_*.pt*",
+    f"{CLASSIFIER}/model.safetensors",
+    f"{CLASSIFIER}/config.json",
+)

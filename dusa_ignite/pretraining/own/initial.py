@@ -111,8 +111,8 @@ def _check_names(classes: Sequence[str], known: Sequence[str], source: str) -> N
     if different:
         label, ours, theirs = different[0]
         raise CheckpointError(
-            f"{source}: its classes are others, or in another order: {label} is {ours!r} in the data, {theirs!r} there; "
-            "give its order as data.classes, or set init.keep=all_but_classes"
+            f"{source}: its classes are others, or in another order: {label} is {ours!r} in the data, {theirs!r} there"
+            "; give its order as data.classes, or set init.keep=all_but_classes"
         )
 
 

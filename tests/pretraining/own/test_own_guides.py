@@ -234,7 +234,7 @@ def test_a_full_disk_is_told_before_anything_is_encoded(tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(latents.os, "posix_fallocate", full)
-    with pytest.raises(ConfigError, match=r"cannot be written to \(No space left on device\); choose another vae\.cache"):
+    with pytest.raises(ConfigError, match=r"cannot be written to \(No space left on device\); choose another vae"):
         latents._make(tmp_path / "training.npy.part", (2, 3))
 
 

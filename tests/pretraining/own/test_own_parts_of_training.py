@@ -206,5 +206,5 @@ def test_batch_norm_needs_two_images(tmp_path: Path) -> None:
     config = own_config(
         tmp_path / "out", root, "what=classifier", "classifier.name=test_resnet", "training.batch_size=1"
     )
-    with pytest.raises(ConfigError, match=r"^training.batch_size: test_resnet has BatchNorm, which needs two images or"):
+    with pytest.raises(ConfigError, match=r"^training.batch_size: test_resnet has BatchNorm, which needs two or more"):
         make_subject(config, tmp_path / "out")
