@@ -11,6 +11,7 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from ignite.handlers import Checkpoint
+from torch import nn
 
 from dusa_ignite.config import read_config, to_yaml
 from dusa_ignite.distributed.rank_zero import on_rank_zero
@@ -167,16 +168,8 @@ def _train(
         Checkpoint.load_objects(to_load={name: things[name] for name in checkpoint}, checkpoint=checkpoint)
 
     logger.info("%s: %d updates on %s", folder, config.training.iterations, idist.device())
-    average, measured = train(
-        subject,
-        config,
-        folder,
-        tracking=tracking,
-        restore=restore if checkpoint is not None else None,
-        done=checkpoint["engine"]["iteration"] if checkpoint is not None else 0,
-    )
 
-    def finish() -> None:
+    def write(average: nn.Module, measured: dict[str, Any]) -> None:
         try:
             subject.write(average, measured, folder)
             write_json(folder / files.METRICS, {"what": config.what, "seed": config.seed, **measured})
@@ -184,4 +177,12 @@ def _train(
             raise UserError(f"{folder}: cannot be written to ({error.strerror}); mend that, then --resume") from error
         logger.info("results: %s", folder)
 
-    on_rank_zero(finish)
+    train(
+        subject,
+        config,
+        folder,
+        tracking=tracking,
+        restore=restore if checkpoint is not None else None,
+        done=checkpoint["engine"]["iteration"] if checkpoint is not None else 0,
+        finish=lambda average, measured: on_rank_zero(lambda: write(average, measured)),
+    )

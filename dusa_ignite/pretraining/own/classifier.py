@@ -114,6 +114,10 @@ class ClassifierSubject:
         logger.info("update %d: accuracy %.1f %% of %d held-out images", update, 100 * right / count, count)
         return {"accuracy": right / count, "loss": loss / count, "images": count, "chance": 1 / len(self.classes)}
 
+    def pictures(self, update: int, folder: Path) -> dict[str, Path]:
+        """None."""
+        return {}
+
     def write(self, average: nn.Module, measured: dict[str, Any], folder: Path) -> None:
         """A folder that timm loads as ``local-dir:<folder>``, with view and class names."""
         assert isinstance(average, Classifier)

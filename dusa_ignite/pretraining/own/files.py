@@ -1,5 +1,7 @@
 """What the files and folders of a training are called."""
 
+from dusa_ignite.handlers.tracked_files import TrackedFiles
+
 CONFIG, RUN, LOG, UPDATES, VALIDATIONS, METRICS = (
     "config.yaml",
     "run.json",
@@ -18,4 +20,9 @@ PATTERNS = (
     f"{CHECKPOINTS}/checkpoint_*.pt*",
     f"{CLASSIFIER}/model.safetensors",
     f"{CLASSIFIER}/config.json",
+)
+TRACKED = TrackedFiles(
+    first=(CONFIG, RUN),
+    last=(CONFIG, RUN, LOG, METRICS, CLASSES, GUIDE, CURVE),
+    weights=(TRANSFORMER, f"{CLASSIFIER}/model.safetensors"),
 )

@@ -172,6 +172,10 @@ class GuideSubject:
                 self._draw(average, folder / files.SAMPLES.format(update))
         return curve.as_dict()
 
+    def pictures(self, update: int, folder: Path) -> dict[str, Path]:
+        """Accuracy by noise level, and the samples of this update."""
+        return {"accuracy_by_t": folder / files.CURVE, "samples": folder / files.SAMPLES.format(update)}
+
     def _tell(self, curve: Curve, update: int) -> None:
         logger.info(
             "update %d: the guide as a classifier of %d held-out images, %d candidates, chance %.1f %%:\n%s",

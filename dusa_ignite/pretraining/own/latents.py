@@ -24,6 +24,7 @@ from dusa_ignite.pretraining.own.augment import augmented
 from dusa_ignite.pretraining.own.config import OwnAugment
 from dusa_ignite.pretraining.own.images import ViewedImages
 from dusa_ignite.utils.durable import write_text
+from dusa_ignite.utils.durations import duration
 from dusa_ignite.utils.seeding import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ def _encode(
         if now - line >= LINE_SECONDS:
             line = now
             left = (now - started) / (done + 1) * (len(starts) - done - 1)
-            logger.info("latents, %s: %d of %d images, %.0f s left", name, indices[-1] + 1, len(images), left)
+            logger.info("latents, %s: %d of %d images, %s left", name, indices[-1] + 1, len(images), duration(left))
     latents.flush()  # type: ignore[attr-defined]
 
 
