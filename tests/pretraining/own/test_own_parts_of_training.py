@@ -69,10 +69,13 @@ def test_what_cannot_be_learnt_from(tmp_path: Path) -> None:
         load_split(OwnData(root=str(root)), seed=0)
     with pytest.raises(DataError, match="class 'c' has no image to learn from"):
         load_split(OwnData(root=str(root), classes=("a", "b", "c")), seed=0)
+    with pytest.raises(DataError, match=r"<class>/<image>; here are a, b, and none of the classes c, d, e, \.\.\.$"):
+        load_split(OwnData(root=str(root), classes=tuple("cdef")), seed=0)
     (tmp_path / "flat").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "flat" / "a.png")
-    with pytest.raises(DataError, match=r"data\.root must hold a folder per class"):
-        load_split(OwnData(root=str(tmp_path / "flat")), seed=0)
+    for classes in (None, ("a", "b")):
+        with pytest.raises(DataError, match=r"data\.root must hold a folder per class, with its images: .*<image>$"):
+            load_split(OwnData(root=str(tmp_path / "flat"), classes=classes), seed=0)
 
 
 def test_images_are_the_same_whether_or_not_they_are_kept(tmp_path: Path) -> None:
