@@ -20,11 +20,12 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from dusa_ignite.comparison.plan import PlannedRun
-from dusa_ignite.comparison.time_left import TimeLeft, duration
+from dusa_ignite.comparison.time_left import TimeLeft
 from dusa_ignite.config import Config
 from dusa_ignite.errors import INTERRUPTED, STOP_SIGNALS, USER_ERROR, Interrupted, UserError
 from dusa_ignite.results.files import LOG
 from dusa_ignite.runs.folder import is_finished
+from dusa_ignite.utils.durations import duration
 
 logger = logging.getLogger(__name__)
 

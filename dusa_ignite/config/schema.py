@@ -97,8 +97,10 @@ class Config(Section):
     resume: Literal["never", "auto"] = Field(
         default="never", description="auto = resume an unfinished run of this name where there is one, as --resume"
     )
-    export: Literal["classifier"] | None = Field(
-        default=None, description="classifier = keep the adapted classifier of every task, for timm; null = nothing"
+    export: Literal["classifier", "onnx"] | None = Field(
+        default=None,
+        description="classifier = keep the adapted classifier of every task, for timm; onnx = as an ONNX file, too; "
+        "null = nothing",
     )
     tracking: TrackingOptions = Field(default=TrackingOptions(), description="where it can be watched")
 

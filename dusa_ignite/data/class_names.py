@@ -7,6 +7,7 @@ A class can be called by the name of its folder, by its WordNet id or by its hum
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -125,7 +126,8 @@ def labels_of(names: Sequence[str], classes: Sequence[str]) -> dict[str, int]:
         if not rest:
             break
         spelt = [spelling(name) for name in classes]
-        alike = {text: label for label, text in enumerate(spelt) if text and spelt.count(text) == 1}
+        counts = Counter(spelt)
+        alike = {text: label for label, text in enumerate(spelt) if text and counts[text] == 1}
         found |= {name: alike[spelling(name)] for name in rest if spelling(name) in alike}
     return found
 

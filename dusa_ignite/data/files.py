@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -64,10 +65,18 @@ class LabelledFiles(NamedImages):
 
     def sizes(self) -> list[int]:
         """Bytes of each file, -1 for one that is missing; every file is asked."""
+        return [-1 if found is None else found.st_size for found in self._asked()]
+
+    def times(self) -> str:
+        """A SHA-256 that changes when a file is written to, even where its size stays."""
+        written = [None if found is None else found.st_mtime_ns for found in self._asked()]
+        return hashlib.sha256(repr(written).encode()).hexdigest()
+
+    def _asked(self) -> Iterator[os.stat_result | None]:
         paths = [os.path.join(self.root, file) for file in self.files]
         with ThreadPoolExecutor(IO_THREADS) as pool:
-            chunks = pool.map(_sizes, [paths[start : start + 1000] for start in range(0, len(paths), 1000)])
-            return [size for chunk in chunks for size in chunk]
+            for chunk in pool.map(_stats, [paths[start : start + 1000] for start in range(0, len(paths), 1000)]):
+                yield from chunk
 
 
 def existing_folder(path: str | Path, *, expected: str, key: str = "data.root") -> Path:
@@ -162,12 +171,12 @@ def left_out_line(paths: Sequence[str], *, examples: int = 3) -> str:
     return f"left out {len(paths)} {files} ({counts}), such as {', '.join(paths[:examples])}{more}"
 
 
-def _sizes(paths: list[str]) -> list[int]:
-    return [_size(path) for path in paths]
+def _stats(paths: list[str]) -> list[os.stat_result | None]:
+    return [_stat(path) for path in paths]
 
 
-def _size(path: str) -> int:
+def _stat(path: str) -> os.stat_result | None:
     try:
-        return os.stat(path).st_size
+        return os.stat(path)
     except OSError:
-        return -1  # named when it is read, where the caller decides whether to stop or to leave it out
+        return None  # named when it is read, where the caller decides whether to stop or to leave it out

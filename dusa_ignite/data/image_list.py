@@ -45,7 +45,7 @@ class ImageList(NamedClasses):
         """A task for each name in the column ``task``, in order of appearance; without it one, named after the file.
 
         A label is the name of a class or its position; an empty one is not known, as are all where there is no column
-        ``label``. Paths may be absolute.
+        ``label``. Paths may be absolute; ``./a`` is ``a``.
 
         Raises:
             DataError: the file cannot be read or is not of this form; the message names the line.
@@ -107,7 +107,8 @@ def _lines(file: Path, reader) -> Iterator[Line]:  # type: ignore[no-untyped-def
         if len(row) != len(header):
             raise DataError(f"{place}: has {len(row)} fields, the header has {len(header)}; quote a field with commas")
         fields = dict(zip(header, map(str.strip, row), strict=True))
-        line = Line(reader.line_num, fields["path"], fields.get("label", ""), fields.get("task", file.stem))
+        path = fields["path"].removeprefix("./")
+        line = Line(reader.line_num, path, fields.get("label", ""), fields.get("task", file.stem))
         if not line.path or not line.task:
             raise DataError(f"{place}: the {'task' if line.path else 'path'} is empty")
         before = seen.setdefault((line.task, line.path), line.number)

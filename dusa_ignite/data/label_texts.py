@@ -17,7 +17,8 @@ def labels_by_text(texts: Iterable[str], classes: tuple[str, ...] | None) -> tup
 
     Without ``classes``, texts that are all integers are the labels themselves, of the classes 0, 1, .. up to the
     largest; others are names, sorted. With ``classes``, a text is the name of a class, in any spelling that
-    :func:`dusa_ignite.data.class_names.labels_of` knows, else its position.
+    :func:`dusa_ignite.data.class_names.labels_of` knows, else its position. Where a name is itself a number that is not
+    its position, texts are names alone: of the classes 1, 2, 3 the text 1 cannot be both the first and the second.
 
     Args:
         texts: of all labels.
@@ -33,7 +34,8 @@ def labels_by_text(texts: Iterable[str], classes: tuple[str, ...] | None) -> tup
         found, classes = numbers, tuple(map(str, range(max(numbers.values(), default=-1) + 1)))
     else:
         classes = sorted_names(known) if classes is None else classes
-        positions = {text: int(text) for text in known if is_integer(text) and int(text) < len(classes)}
+        numbers = {text: int(text) for text in known if is_integer(text) and int(text) < len(classes)}
+        positions = numbers if _can_be_positions(classes) else {}
         found = positions | labels_of(known, classes)
     return found | {text: -1 for text in distinct if text in UNKNOWN}, classes
 
@@ -41,4 +43,10 @@ def labels_by_text(texts: Iterable[str], classes: tuple[str, ...] | None) -> tup
 def not_a_label(text: str, classes: tuple[str, ...]) -> str:
     """What to say of a text that no class maps to."""
     shown = ", ".join(classes[:3]) + ", ..." * (len(classes) > 3)
-    return f"the label {text[:80]!r} is none of the {len(classes)} classes ({shown}), nor a position among them"
+    rest = ", nor a position among them" if _can_be_positions(classes) else "; as these are numbers, it must be one"
+    return f"the label {text[:80]!r} is none of the {len(classes)} classes ({shown}){rest}"
+
+
+def _can_be_positions(classes: tuple[str, ...]) -> bool:
+    """Whether a number can be told from a name: each name that is one is its own position."""
+    return all(int(name) == label for label, name in enumerate(classes) if is_integer(name))

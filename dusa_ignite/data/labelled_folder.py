@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dusa_ignite.data.class_names import read_class_names
 from dusa_ignite.data.files import LabelledFiles
 from dusa_ignite.data.image_folder import ImageFolder, image_folder_tasks
+from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
+from dusa_ignite.utils.paths import expanded
 
 CLASSES = ImageFolder.model_fields["classes"].description
 
@@ -38,5 +44,21 @@ def labelled_folder(
     tasks = image_folder_tasks(root, classes=names, key=key)
     files = tasks[0].dataset
     if len(tasks) > 1 or not isinstance(files, LabelledFiles) or (files.labels < 0).any():
-        raise DataError(f"{root}: {key} must hold a folder per class, with its images: <class>/<image>")
+        raise DataError(
+            f"{root}: {key} must hold a folder per class, with its images: <class>/<image>{_why(tasks, expanded(root))}"
+        )
     return files, tasks[0].classes
+
+
+def _why(tasks: list[Task], folder: Path) -> str:
+    """That the folders are none of the classes that were named, if that is it."""
+    classes = tasks[0].classes
+    labelled = any((np.asarray(task.dataset.labels) >= 0).any() for task in tasks)
+    if not classes or labelled or tasks[0].dataset.root == folder:  # type: ignore[attr-defined]
+        return ""
+    names = [task.name for task in tasks]
+    return f"; here are {_some(names)}, and none of the classes {_some(classes)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + ", ..." * (len(names) > 3)

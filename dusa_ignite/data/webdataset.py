@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,7 +31,7 @@ class Sample(NamedTuple):
     """One image of a shard.
 
     Attributes:
-        name: ``<shard>/<file>``.
+        name: of the image's file within the shard.
         offset, size: of the image within the shard, in bytes.
         label: as it stands there; empty = unknown.
     """
@@ -39,6 +40,20 @@ class Sample(NamedTuple):
     offset: int
     size: int
     label: str
+
+
+class Shard(NamedTuple):
+    """What a shard holds.
+
+    Attributes:
+        path: of the tar.
+        samples: in its order.
+        others: names of the files of samples without an image.
+    """
+
+    path: Path
+    samples: list[Sample]
+    others: list[str]
 
 
 class WebDataset(NamedClasses):
@@ -60,11 +75,10 @@ class WebDataset(NamedClasses):
         Raises:
             DataError: a shard is missing, truncated or damaged, or a label is none.
         """
-        shards = _shards_by_task(self.root)
-        samples = {task: [read_shard(shard) for shard in found] for task, found in shards.items()}
-        texts = (sample.label for task in samples.values() for shard in task for sample in shard)
+        shards = {task: [read_shard(path) for path in found] for task, found in _shards_by_task(self.root).items()}
+        texts = (sample.label for task in shards.values() for shard in task for sample in shard.samples)
         label_of, classes = labels_by_text(texts, self.class_names())
-        return [Task(task, _images(shards[task], samples[task], label_of, classes), classes) for task in shards]
+        return [Task(task, _images(found, label_of, classes), classes) for task, found in shards.items()]
 
 
 def expand(pattern: str) -> list[str]:
@@ -80,8 +94,8 @@ def expand(pattern: str) -> list[str]:
     return [pattern[: match.start()] + number + rest for number in numbers for rest in rests]
 
 
-def read_shard(shard: Path) -> list[Sample]:
-    """The samples of a shard, in its order.
+def read_shard(shard: Path) -> Shard:
+    """The samples of a shard.
 
     Raises:
         DataError: the shard cannot be used, or a sample has two images or a label that cannot be read.
@@ -94,12 +108,14 @@ def read_shard(shard: Path) -> list[Sample]:
         parts = samples.setdefault(folder + slash + key, {})
         if parts.setdefault(extension.lower(), number) != number:
             raise DataError(f"{shard}: {name}: stands there twice")
-    found = []
+    found, others = [], []
     for key, parts in samples.items():
         images = [number for extension, number in parts.items() if f".{extension}" in image_extensions()]
         if len(images) > 1:
             raise DataError(f"{shard}: {key}: has {len(images)} images, {', '.join(index.names[i] for i in images)}")
-        if images:
+        if not images:
+            others += [index.names[number] for number in parts.values()]
+        else:
             contents = {
                 extension: reader.read(
                     index.names[number], offset=int(index.offsets[number]), size=int(index.sizes[number])
@@ -108,8 +124,8 @@ def read_shard(shard: Path) -> list[Sample]:
                 if extension in ("cls", "json")
             }
             place = int(index.offsets[images[0]]), int(index.sizes[images[0]])
-            found.append(Sample(f"{shard.name}/{index.names[images[0]]}", *place, _label(f"{shard}: {key}", contents)))
-    return found
+            found.append(Sample(index.names[images[0]], *place, _label(f"{shard}: {key}", contents)))
+    return Shard(shard, found, others)
 
 
 def _label(place: str, contents: dict[str, bytes]) -> str:
@@ -125,27 +141,35 @@ def _label(place: str, contents: dict[str, bytes]) -> str:
     return "" if label is None else str(label).strip()
 
 
-def _images(
-    shards: list[Path], samples: list[list[Sample]], label_of: dict[str, int], classes: tuple[str, ...]
-) -> TarImages:
-    together = [(number, sample) for number, some in enumerate(samples) for sample in some]
+def _images(shards: list[Shard], label_of: dict[str, int], classes: tuple[str, ...]) -> TarImages:
+    together = [(number, sample) for number, shard in enumerate(shards) for sample in shard.samples]
     for number, sample in together:
         if sample.label not in label_of:
-            raise DataError(f"{shards[number].parent / sample.name}: {not_a_label(sample.label, classes)}")
+            raise DataError(f"{shards[number].path}/{sample.name}: {not_a_label(sample.label, classes)}")
     if not together:
-        raise DataError(f"{shards[0]}: holds no images; expected <key>.jpg, <key>.png ... with <key>.cls or <key>.json")
+        raise DataError(
+            f"{shards[0].path}: holds no images; expected <key>.jpg, <key>.png ... with <key>.cls or <key>.json"
+        )
+    folder = _common_folder([shard.path for shard in shards])
+    names = [os.path.relpath(shard.path, folder).replace(os.sep, "/") for shard in shards]
     return TarImages(
-        shards,
-        files=[sample.name for _, sample in together],
+        [shard.path for shard in shards],
+        files=[f"{names[number]}/{sample.name}" for number, sample in together],
         labels=[label_of[sample.label] for _, sample in together],
         places=np.array([(number, sample.offset, sample.size) for number, sample in together], dtype=np.int64),
+        left_out=[f"{shard.path}: {other}" for shard in shards for other in shard.others],
     )
+
+
+def _common_folder(paths: list[Path]) -> Path:
+    """The one that all lie in, or below."""
+    return Path(os.path.commonpath([path.absolute().parent for path in paths]))
 
 
 def _shards_by_task(root: str) -> dict[str, list[Path]]:
     if RANGE.search(root):
         shards = [expanded(path) for path in expand(root)]
-        return {shards[0].absolute().parent.name: shards}
+        return {_common_folder(shards).name: shards}
     folder = expanded(root)
     if folder.is_file():
         return {folder.stem: [folder]}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from clearml import Task
 from ignite.handlers.clearml_logger import ClearMLLogger
 
@@ -114,6 +115,11 @@ class ClearMLSession:
         """Show a picture."""
         image = {"title": title, "series": path.stem, "iteration": iteration, "local_path": str(path)}
         self.submit(path.name, lambda: self.logger.report_image(**image, delete_after_upload=False))
+
+    def report_pixels(self, name: str, pixels: np.ndarray, *, iteration: int) -> None:
+        """Show a picture that need not stay a file, uint8 (3, H, W)."""
+        image = {"title": name, "series": name, "iteration": iteration, "image": pixels.transpose(1, 2, 0)}
+        self.submit(name, lambda: self.logger.report_image(**image))
 
     def close(self, outcome: Outcome) -> None:
         """Send what is left and end the task; never raises, and gives up on a server that has fallen silent.

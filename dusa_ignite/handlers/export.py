@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from safetensors import SafetensorError
 
 from dusa_ignite.engine import TaskEvents, batch_of
+from dusa_ignite.handlers.onnx_export import write_onnx
 from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.models.metadata import save_described
 from dusa_ignite.models.timm_folder import timm_config
@@ -22,7 +23,7 @@ from dusa_ignite.results.rows import write_json
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS = "model.safetensors"  # timm looks for this name
+WEIGHTS, ONNX = "model.safetensors", "model.onnx"  # timm looks for the first name
 
 
 class ClassifierExport:
@@ -34,21 +35,26 @@ class ClassifierExport:
     timm's own transform prepares its images. A classifier of the user's own, which timm does not know, has none.
     The file holds the timm model's own weights in float32: ``timm.create_model(name, checkpoint_path=file)`` loads it.
     Its metadata holds the view and the names of the classes: a run whose ``classifier.checkpoint`` it is takes the one
-    and checks the other.
+    and checks the other. With ``onnx`` the folder also has ``model.onnx``
+    (:func:`dusa_ignite.handlers.onnx_export.write_onnx`); what torch cannot export is warned of, too.
 
     Args:
         folder: made if missing.
         classifier: the one that predicts; its backbone is written.
         class_names: in the order of the outputs; empty = nobody knows them.
+        onnx: whether to write ONNX files, too.
 
     Example:
         >>> ClassifierExport(folder / "export", classifier).attach(engine)
     """
 
-    def __init__(self, folder: Path, classifier: Classifier, *, class_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, classifier: Classifier, *, class_names: Sequence[str] = (), onnx: bool = False
+    ) -> None:
         self.folder = folder
         self.classifier = classifier
         self.class_names = class_names
+        self.onnx = onnx
         self.resized = False
 
     def attach(self, engine: Engine) -> None:
@@ -73,6 +79,18 @@ class ClassifierExport:
             self._write_folder(path)
         except (OSError, SafetensorError) as error:  # safetensors has its own error for a full disk
             logger.warning("adapted weights not written, the run goes on: %s: %s", path, error)
+            with suppress(OSError):
+                path.with_name(path.name + ".part").unlink(missing_ok=True)
+        if self.onnx:
+            self._write_onnx(path.with_suffix("") / ONNX)
+
+    def _write_onnx(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_onnx(self.classifier, path)
+        except Exception as error:  # torch's exporter raises almost any type
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            logger.warning("%s: not written, the run goes on: %s", path, reason)
             with suppress(OSError):
                 path.with_name(path.name + ".part").unlink(missing_ok=True)
 

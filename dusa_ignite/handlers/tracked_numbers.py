@@ -12,6 +12,7 @@ from dusa_ignite.engine import output_of
 from dusa_ignite.handlers.harm_signals import Signals
 from dusa_ignite.results.rows import COLUMNS
 
+VALIDATED = ("accuracy", "loss", "chance", "best_accuracy", "best_t", "margin")  # of a training, in [0, 1] but the loss
 PLOTS = {  # a plot for what shares a scale; what is not named here comes from the guide
     "accuracy": ("top1", "top5", "ema_top1", "source_top1", "agreement"),
     "calibration": ("ece",),
@@ -19,6 +20,8 @@ PLOTS = {  # a plot for what shares a scale; what is not named here comes from t
     "speed": ("images_per_second",),
     "time": ("seconds",),
     "counts": ("images", "skipped_update", "skipped_updates", "unreadable", "warnings", "rollbacks"),
+    "training": ("lr", "gradient_norm"),
+    "validation": tuple(f"validation_{name}" for name in VALIDATED),
     "monitor": (*(f"window_{name}" for name in Signals._fields), "window_warnings"),
 }
 

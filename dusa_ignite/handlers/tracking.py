@@ -13,16 +13,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import ignite.distributed as idist
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from ignite.handlers.base_logger import BaseLogger, BaseOutputHandler
 from ignite.handlers.tensorboard_logger import OutputHandler as TensorboardOutput
 from ignite.handlers.tensorboard_logger import TensorboardLogger
 
-from dusa_ignite.engine import TaskEvents, batch_of
+from dusa_ignite.engine import TaskEvents
 from dusa_ignite.errors import Interrupted, StoppedEarly, UserError
 from dusa_ignite.handlers.task_results import TaskResults
-from dusa_ignite.handlers.tracked_numbers import plots, results_as_table, update_numbers
-from dusa_ignite.results import files
+from dusa_ignite.handlers.tracked_files import OF_A_RUN, TrackedFiles, report_files
+from dusa_ignite.handlers.tracked_numbers import plots, update_numbers
+from dusa_ignite.handlers.warned import Warned
+from dusa_ignite.results.pixels import pixels_of
 from dusa_ignite.utils.durable import write_text
 
 if TYPE_CHECKING:  # importing ClearML costs time and patches argparse: only where it is used
@@ -31,7 +33,6 @@ if TYPE_CHECKING:  # importing ClearML costs time and patches argparse: only whe
 logger = logging.getLogger(__name__)
 
 TASK_IDS, CLEARML, TENSORBOARD = "clearml.json", "clearml", "tensorboard"  # in the run's folder
-ARTIFACTS = (files.CONFIG, files.RUN, files.RESULTS, files.LOG, files.REPORT)
 
 
 def check_tracking(*, clearml: Mapping[str, Any] | None, tensorboard: bool, resumed: bool = False) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def attach_tracking(
     tensorboard: bool = False,
     resumed: bool = False,
     done: int = 0,
+    which: TrackedFiles = OF_A_RUN,
 ) -> Tracking:
     """Report every update and task, in the first process. Attach it behind the metrics, the results and the export.
 
@@ -90,6 +92,7 @@ def attach_tracking(
         tensorboard: whether to write event files.
         resumed: go on with what an earlier part of this run has reported.
         done: updates made by that part; what it reported of later ones is replaced.
+        which: files ClearML gets.
 
     Returns:
         A context manager to run the engine in; leaving it ends the reports, whatever the reason.
@@ -105,13 +108,16 @@ def attach_tracking(
     if idist.get_rank() > 0:
         return tracking
     if not resumed:
-        _Warned(lambda: (folder / TASK_IDS).unlink(missing_ok=True))()  # of a run that is overwritten
+        Warned(lambda: (folder / TASK_IDS).unlink(missing_ok=True))()  # of a run that is overwritten
     if tensorboard:
         events = folder / TENSORBOARD
         if not resumed:
             shutil.rmtree(events, ignore_errors=True)
         writer = TensorboardLogger(log_dir=str(events), purge_step=done + 1 if resumed else None)
         tracking.report_scalars(writer, TensorboardOutput)
+        tracking.on_picture.append(
+            Warned(lambda path, name: writer.writer.add_image(name, pixels_of(path), engine.state.iteration))
+        )
         tracking.on_exit.append(lambda outcome: writer.close())
     if clearml and clearml["mode"] != "off":
         from ignite.handlers.clearml_logger import OutputHandler as ClearMLOutput
@@ -124,8 +130,11 @@ def attach_tracking(
             logger.warning("the run goes on without ClearML: %s", error)
             return tracking
         tracking.report_scalars(session.logger, ClearMLOutput)
-        tracking.report_files(session)
-        tracking.on_exit.append(session.close)
+        end = report_files(engine, session, folder=folder, results=results, which=which)
+        tracking.on_picture.append(
+            Warned(lambda path, name: session.report_pixels(name, pixels_of(path), iteration=engine.state.iteration))
+        )
+        tracking.on_exit += [end, session.close]
     return tracking
 
 
@@ -134,6 +143,7 @@ class Tracking:
 
     Attributes:
         on_exit: called with the outcome (``completed``, ``stopped`` or ``failed``) when the context is left.
+        on_picture: called with the path and the name of a picture.
     """
 
     def __init__(self, engine: Engine, *, folder: Path, results: TaskResults) -> None:
@@ -141,6 +151,7 @@ class Tracking:
         self.folder = folder
         self.results = results
         self.on_exit: list[Callable[[Any], None]] = []
+        self.on_picture: list[Callable[[Path, str], None]] = []
 
     def __enter__(self) -> Tracking:
         return self
@@ -152,47 +163,24 @@ class Tracking:
         if kind is not None:
             outcome = "stopped" if issubclass(kind, Interrupted | StoppedEarly | KeyboardInterrupt) else "failed"
         for close in self.on_exit:
-            _Warned(close)(outcome)
+            Warned(close)(outcome)
 
     def report_scalars(self, to: BaseLogger, handler: type[BaseOutputHandler]) -> None:
         """Send the numbers of every update and of every task to one of Ignite's loggers."""
         update = handler("updates", output_transform=lambda _: plots(update_numbers(self.engine)))
-        to.attach(self.engine, _Warned(update), TaskEvents.UPDATE_COMPLETED)
+        to.attach(self.engine, Warned(update), TaskEvents.UPDATE_COMPLETED)
         task = handler("tasks", output_transform=lambda _: plots(self.results.rows[-1]))
-        to.attach(self.engine, _Warned(task), TaskEvents.TASK_COMPLETED)
+        to.attach(self.engine, Warned(task), TaskEvents.TASK_COMPLETED)
 
-    def report_files(self, session: ClearMLSession) -> None:
-        """Send tables, exported weights and files to ClearML."""
-        exports = self.folder / files.EXPORTS
+    def show(self, path: Path, *, name: str) -> None:
+        """Show a picture, as it is now, with the number of the update at hand.
 
-        def send_weights(task: str) -> None:
-            path = exports / f"{task.replace('/', '_')}.safetensors"
-            if path.exists():
-                session.upload_weights(path, name=task)
-
-        def begin(engine: Engine) -> None:
-            for name in (files.CONFIG, files.RUN):
-                session.upload_artifact(self.folder / name)
-            if session.host is None:  # an offline session does not remember the models of its earlier part
-                for row in self.results.rows:
-                    send_weights(row["task"])
-
-        def send_task(engine: Engine) -> None:
-            table = results_as_table(self.results.rows)
-            session.logger.report_table("results", "tasks", iteration=0, table_plot=table)
-            session.upload_artifact(self.folder / files.RESULTS)
-            send_weights(batch_of(engine)["task"])
-
-        def end(outcome: str) -> None:
-            for name in (*ARTIFACTS, *files.PICTURES):
-                if (self.folder / name).exists():
-                    session.upload_artifact(self.folder / name)
-                    if name in files.PICTURES:
-                        session.report_image("accuracy", self.folder / name, iteration=self.engine.state.iteration)
-
-        self.engine.add_event_handler(Events.STARTED, _Warned(begin))
-        self.engine.add_event_handler(TaskEvents.TASK_COMPLETED, _Warned(send_task))
-        self.on_exit.append(end)
+        Args:
+            path: of a PNG.
+            name: what it shows; the pictures of one name are a series.
+        """
+        for show in self.on_picture:
+            show(path, name)
 
 
 def _start_clearml(
@@ -226,24 +214,6 @@ def _start_clearml(
     )
     if ids.get(mode, session.task_id) != session.task_id:
         logger.warning("ClearML: task %s cannot be gone on with, a new one is made", ids[mode])
-    _Warned(write_text)(folder / TASK_IDS, json.dumps({**ids, mode: session.task_id}) + "\n")
+    Warned(write_text)(folder / TASK_IDS, json.dumps({**ids, mode: session.task_id}) + "\n")
     logger.info("ClearML: task %s at %s", session.task_id, session.where)
     return session
-
-
-class _Warned:
-    """Calls a function; a failure is warned of when it comes after a success, and the run goes on."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.failed = False
-
-    def __call__(self, *args: Any) -> None:
-        try:
-            self.function(*args)
-        except Exception as error:
-            if not self.failed:
-                logger.warning("tracking: report lost, the run goes on: %s: %s", type(error).__name__, error)
-            self.failed = True
-        else:
-            self.failed = False

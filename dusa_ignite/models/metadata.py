@@ -21,6 +21,7 @@ from huggingface_hub import hf_hub_download
 from dusa_ignite.data.imagenet_names import imagenet_wnids
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.metadata_formats import Said, of_config, of_own, of_preprocessor, of_texts, of_training
+from dusa_ignite.models.timm_folder import is_timm_folder
 from dusa_ignite.models.weights import locate, save_weights
 from dusa_ignite.models.weights.read import safetensors_metadata
 from dusa_ignite.utils.own_parts import is_reference
@@ -89,15 +90,34 @@ def read_metadata(checkpoint: str | Path, *, key: str, embedded: str | None = No
 
 
 def metadata_of(checkpoint: str | None, *, name: str, pretrained: bool, num_classes: int) -> Metadata:
-    """What is known of a classifier's weights, be they a checkpoint's or timm's; arguments as in the config.
+    """What is known of a classifier's weights, a checkpoint's, a folder's or timm's; arguments as in the config.
 
-    timm's weights with 1,000 classes are ImageNet-1k's, in the order of the WordNet ids.
+    timm's own weights with 1,000 classes are ImageNet-1k's, in the order of the WordNet ids.
     """
     if checkpoint is not None:
         return read_metadata(checkpoint, key="classifier.checkpoint", embedded="classifier")
+    if pretrained and is_timm_folder(name):
+        known = read_metadata(name, key="classifier.name")
+        if known.class_names or not name.partition(":")[2].startswith("timm/"):
+            return known
     if pretrained and num_classes == len(imagenet_wnids()) and not is_reference(name):
         return Metadata({f"ImageNet-1k, the classes of timm's {name}": Said({}, imagenet_wnids())})
     return Metadata({})
+
+
+def names_in(checkpoint: str | Path, *, key: str, embedded: str | None = None) -> tuple[str, ...]:
+    """The class names that a guide's file carries, as :func:`save_described` wrote them; empty where there are none.
+
+    Args:
+        checkpoint: see :func:`dusa_ignite.models.weights.locate`.
+        key: the config key, for error messages.
+        embedded: see there.
+
+    Raises:
+        CheckpointError: the weights are missing.
+    """
+    own = _value(safetensors_metadata(locate(checkpoint, key=key, embedded=embedded).files[0]).get(OWN_KEY, "{}"))
+    return of_own(own).class_names if isinstance(own, Mapping) else ()
 
 
 def save_described(weights: Mapping[str, torch.Tensor], path: Path, *, description: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from dusa_ignite.data.class_names import ordered_names
 
 RESAMPLE = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers, in preprocessor_config.json
+NAMES = ("id2label", "label2id", "label_names", "class_names", "classes")  # what class names are called
 OWN_RESIZE = 384  # Hugging Face's ConvNeXt: from this size on images are squashed, not cropped
 VIEW = ("image_size", "crop_pct", "interpolation", "crop_mode", "mean", "std", "antialias")
 
@@ -59,10 +60,11 @@ def of_texts(content: Mapping[str, Any]) -> Said:
     """Values under the names that others use, wherever they come from; those of another kind say nothing."""
     view = {name: content.get(name) for name in VIEW} | {k: v for k, v in _from_timm(content).items() if v is not None}
     view["image_size"] = view.get("image_size") or content.get("image_size")
+    view = {name: value for name, value in view.items() if _fits(name, value)}
     try:
-        return _said(content, {name: value for name, value in view.items() if _fits(name, value)})
-    except ValueError:
-        return Said({})
+        return _said(content, view)
+    except ValueError:  # what is called classes there are not their names
+        return _said({name: value for name, value in content.items() if name not in NAMES}, view)
 
 
 def _said(content: Mapping[str, Any], view: Mapping[str, Any]) -> Said:
@@ -81,10 +83,10 @@ def _class_names(content: Mapping[str, Any]) -> tuple[str, ...]:
     """Of ``id2label`` or ``label2id``, ``label_names`` or ``class_names``; the placeholders LABEL_0, ... are none."""
     cfg = content.get("pretrained_cfg")
     timms = cfg.get("label_names") if isinstance(cfg, Mapping) else None
-    written = [content.get(key) for key in ("id2label", "label2id", "label_names", "class_names", "classes")]
+    written = [content.get(key) for key in NAMES]
     for labels in (*written, timms):
         if isinstance(labels, Mapping | list | tuple) and labels:
-            names = tuple(ordered_names(labels))
+            names = tuple(ordered_names(list(labels) if isinstance(labels, tuple) else labels))
             if not all(re.fullmatch(r"LABEL_\d+", name) for name in names):
                 return names
     return ()
@@ -107,7 +109,7 @@ def _from_config(content: Mapping[str, Any]) -> dict[str, Any]:
     if "id2label" in content or "num_labels" in content or "architectures" in content:
         size = content.get("image_size")
         return {"image_size": size if isinstance(size, int) else None}
-    return {}
+    return _from_timm(content) if "architecture" in content else {}  # timm's before it had a pretrained_cfg
 
 
 def _from_timm(content: Mapping[str, Any]) -> dict[str, Any]:

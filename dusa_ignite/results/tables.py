@@ -63,16 +63,20 @@ def scored_line(scored_over: Mapping[str, Any] | None) -> str:
 def comparison_table(runs: Mapping[str, Sequence[Row]]) -> str:
     """Top-1 in percent of several runs side by side, a line per task, the mean last.
 
+    Where no run has any, since no image has a label: how often each predicts as its source model.
+
     Args:
         runs: rows by run name, the mean row included (as :func:`read_csv` returns them).
     """
     tasks = list(dict.fromkeys(row["task"] for rows in runs.values() for row in rows if row["task"] != "mean"))
     by_task = {name: {row["task"]: row for row in rows} for name, rows in runs.items()}
+    labelled = any("top1" in row for rows in runs.values() for row in rows)
+    column, title = ("top1", "top-1 (%)") if labelled else ("agreement", "same as source (%)")
     lines = [
-        [task, *(cell_text("top1", by_task[name].get(task, {}).get("top1")) for name in runs)]
+        [task, *(cell_text(column, by_task[name].get(task, {}).get(column)) for name in runs)]
         for task in [*tasks, "mean"]
     ]
-    return text_table(["top-1 (%)", *runs], lines)
+    return text_table([title, *runs], lines)
 
 
 def cell_text(column: str, value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import ignite.distributed as idist
 from ignite.engine import Events
@@ -117,9 +118,9 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
     predictions.attach(engine)
     if is_first:
         Progress(total=len(stream), every_seconds=options.log_every_seconds).attach(engine)
-        if options.export_classifier:
-            exports = ClassifierExport(folder / files.EXPORTS, parts.method.predictor, class_names=options.class_names)
-            exports.attach(engine)
+        if options.export:
+            kinds: dict[str, Any] = {"class_names": options.class_names, "onnx": options.export == "onnx"}
+            ClassifierExport(folder / files.EXPORTS, parts.method.predictor, **kinds).attach(engine)
     done = checkpoint["engine"]["iteration"] if checkpoint else 0
     tracking = attach_tracking(engine, folder=folder, results=results, resumed=resumed, done=done, **parts.tracking)
     RunCheckpoint(

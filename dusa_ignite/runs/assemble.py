@@ -18,11 +18,13 @@ from dusa_ignite.data.present import present_classes
 from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.distributed.rank_zero import on_rank_zero
 from dusa_ignite.handlers import ScoreOver
+from dusa_ignite.handlers.onnx_export import check_onnx
 from dusa_ignite.handlers.tracking import check_tracking
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.metadata import metadata_of
 from dusa_ignite.runs.assemble_models import (
+    check_guide_of,
     classifier_of,
     clean_result_of,
     guide_of,
@@ -54,6 +56,8 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
         UserError: something in the config, the data or the weights cannot be used.
     """
     tracking = on_rank_zero(lambda: check_tracking(**config.tracking.model_dump(), resumed=resumed))
+    if config.export == "onnx":
+        check_onnx()
     memory = on_rank_zero(lambda: check_memory(config, refuse=config.run.memory_check))
     set_up(config)
 
@@ -103,7 +107,7 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
         options=HandlerOptions(
             log_every_seconds=config.run.log_every_seconds,
             max_skipped_in_a_row=config.run.max_skipped_in_a_row,
-            export_classifier=config.export == "classifier",
+            export=config.export,
             class_names=data.class_names,
             data_root=getattr(config.data, "root", None),
             every_minutes=config.checkpoint.every_minutes,
@@ -146,7 +150,7 @@ def check_options_of(config: Config) -> CheckOptions:
         setting=config.setting,
         guided=find_method(config.method.name).guided,
         keep=config.checkpoint.keep,
-        exports=config.export == "classifier",
+        export=config.export,
         tracking=config.tracking.model_dump(),
     )
 
@@ -181,13 +185,13 @@ def classes_of(config: Config, tasks: Sequence[Task]) -> FoundData:
 
     Raises:
         CheckpointError: a file beside the classifier's weights cannot be read.
-        ConfigError: the data and the classifier disagree on the classes, their number or their order.
+        ConfigError: the data, the classifier and the guide disagree on the classes, their number or their order.
     """
     given = config.classifier
     metadata = metadata_of(
         given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes
     )
-    return check_classes(
+    found = check_classes(
         tasks,
         num_classes=given.num_classes,
         data=config.data.name,
@@ -195,6 +199,8 @@ def classes_of(config: Config, tasks: Sequence[Task]) -> FoundData:
         known=metadata.class_names,
         source=metadata.names_source,
     )
+    check_guide_of(config, found.class_names)
+    return found
 
 
 def score_over_of(config: Config, tasks: list[Task]) -> ScoreOver | None:

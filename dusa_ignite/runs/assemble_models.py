@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import ignite.distributed as idist
@@ -10,15 +11,16 @@ import torch
 
 from dusa_ignite.config import Config
 from dusa_ignite.data.clean import clean_images_of
-from dusa_ignite.errors import ConfigError
+from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.handlers import HarmMonitor, NormEMA
 from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer, load_vae
 from dusa_ignite.models.guides import find_family
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
-from dusa_ignite.models.metadata import metadata_of
+from dusa_ignite.models.metadata import metadata_of, names_in
 from dusa_ignite.runs import learning
+from dusa_ignite.runs.class_check import check_guide
 from dusa_ignite.runs.clean_check import CleanResult, measure_clean
 from dusa_ignite.runs.learning import build_method, build_monitor, build_optimizer, let_early_norms_learn
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
@@ -89,6 +91,19 @@ def guide_of(config: Config, *, shapes_only: bool = False) -> Guide | None:
         autocast_dtype=autocast_dtype(config.run.precision),
     )
     return guide.eval().to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
+
+
+def check_guide_of(config: Config, names: Sequence[str]) -> None:
+    """Do classes of these names fit the guide, as far as its weights name theirs?
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if find_method(config.method.name).guided and config.transformer and config.transformer.checkpoint != "random":
+        checkpoint = config.transformer.checkpoint
+        with suppress(CheckpointError):  # weights that are missing are an error of guide_of
+            known = names_in(checkpoint, key="transformer.checkpoint", embedded="transformer")
+            check_guide(names, known, checkpoint=checkpoint)
 
 
 def restrict_models(
@@ -212,6 +227,7 @@ def adapter_parts(config: Config) -> dict[str, Any]:
     set_up_torch(seed=config.seed, deterministic=config.run.deterministic, num_threads=config.run.num_threads)
     given = config.classifier
     known = metadata_of(given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes)
+    check_guide_of(config, known.class_names)
     return {
         "classifier": classifier_of(config),
         "guide": guide_of(config),

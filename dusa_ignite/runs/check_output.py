@@ -12,6 +12,7 @@ import torch
 
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers.atomic_saver import saved
+from dusa_ignite.handlers.onnx_export import check_onnx
 from dusa_ignite.handlers.tracking import check_tracking
 from dusa_ignite.results import files
 from dusa_ignite.runs import claim
@@ -40,6 +41,9 @@ def output_section(subject: Subject) -> Section:
         _check_room(section, folder, subject)
     with section.collecting():
         check_tracking(**subject.options.tracking)
+    if subject.options.export == "onnx":
+        with section.collecting():
+            check_onnx()
     return section
 
 
@@ -84,9 +88,8 @@ def _check_room(section: Section, folder: Path, subject: Subject) -> None:
         section.lines.append("the size of checkpoints is not known, as the models are not")
         return
     checkpoint = checkpoint_bytes(subject.stateful)
-    exports = (
-        len(subject.tasks) * state_bytes(subject.stateful["classifier"].state_dict()) if subject.options.exports else 0
-    )
+    copies = {None: 0, "classifier": 1, "onnx": 2}[subject.options.export]  # of every task's classifier
+    exports = copies * len(subject.tasks) * state_bytes(subject.stateful["classifier"].state_dict()) if copies else 0
     needed = (subject.options.keep + 1) * checkpoint + exports  # a new one is complete before the oldest goes
     free = shutil.disk_usage(_existing(folder)).free
     section.facts |= {"checkpoint_bytes": checkpoint, "needed_bytes": needed, "free_bytes": free}

@@ -102,6 +102,26 @@ def check_classes(
     return FoundData(list(tasks), verified_by, left_out)
 
 
+def check_guide(names: Sequence[str], known: Sequence[str], *, checkpoint: str) -> None:
+    """A guide that knows its classes by name must have those of the data, in their order.
+
+    Args:
+        names: of the data, in the order of the labels; empty = nobody names them.
+        known: of the guide; empty = its file does not say.
+        checkpoint: of the guide, for the message.
+
+    Raises:
+        ConfigError: they differ; the first three are shown.
+    """
+    different = differences(names, known) if names and known else []
+    if different:
+        first = "; ".join(f"{label} is {ours!r} in the data, {theirs!r} there" for label, ours, theirs in different[:3])
+        raise ConfigError(
+            f"transformer.checkpoint: {len(different)} of {len(names)} classes differ from those that {checkpoint} was "
+            f"trained on: {first}; guide, classifier and data need the same classes in the same order"
+        )
+
+
 def _what_there_is(names: Sequence[str], data: str, from_folders: bool) -> str:
     if not from_folders:
         return f"data {data} has {len(names)}; they must agree"

@@ -122,7 +122,7 @@ def create(folder: Path, config: Config) -> None:
             if name != CONFIG:
                 (folder / name).unlink(missing_ok=True)
             (folder / f"{name}.part").unlink(missing_ok=True)
-        for pattern in ("*.safetensors*", "*/model.safetensors*", "*/config.json*"):
+        for pattern in ("*.safetensors*", "*/model.safetensors*", "*/model.onnx*", "*/config.json*"):
             _remove(folder, f"{EXPORTS}/{pattern}")
         (folder / LOG).touch()  # an existing folder may be read-only
     except OSError as error:

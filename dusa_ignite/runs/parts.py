@@ -18,7 +18,7 @@ class HandlerOptions:
 
     log_every_seconds: float
     max_skipped_in_a_row: int
-    export_classifier: bool
+    export: str | None
     class_names: tuple[str, ...]
     data_root: str | None
     every_minutes: float | None
@@ -41,7 +41,7 @@ class CheckOptions:
     setting: str
     guided: bool
     keep: int
-    exports: bool
+    export: str | None
     tracking: dict[str, Any]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from ignite.handlers import Checkpoint
+from torch import nn
 
 from dusa_ignite.config import read_config, to_yaml
 from dusa_ignite.distributed.rank_zero import on_rank_zero
@@ -140,12 +141,13 @@ def _checkpoint(folder: Path, origins: Mapping[str, Any]) -> dict[str, Any] | No
 
 
 def _begin(folder: Path, config: OwnConfig, origins: Mapping[str, Any]) -> None:
-    """An empty folder but for what is none of ours, and for latents; it says what is trained."""
+    """A folder without an earlier training, but for its latents; it says what is trained. The rest stays."""
     try:
-        (folder / files.METRICS).unlink(missing_ok=True)
-        for pattern in files.PATTERNS:
-            for file in folder.glob(pattern):
-                file.unlink()
+        if any((folder / name).exists() for name in files.OUTPUTS):  # else what looks like ours is the user's
+            (folder / files.METRICS).unlink(missing_ok=True)
+            for pattern in files.PATTERNS:
+                for file in folder.glob(pattern):
+                    file.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / files.CONFIG, to_yaml(config))
         write_text(folder / files.CLASSES, json.dumps(origins["classes"], ensure_ascii=False, indent=1) + "\n")
@@ -166,16 +168,8 @@ def _train(
         Checkpoint.load_objects(to_load={name: things[name] for name in checkpoint}, checkpoint=checkpoint)
 
     logger.info("%s: %d updates on %s", folder, config.training.iterations, idist.device())
-    average, measured = train(
-        subject,
-        config,
-        folder,
-        tracking=tracking,
-        restore=restore if checkpoint is not None else None,
-        done=checkpoint["engine"]["iteration"] if checkpoint is not None else 0,
-    )
 
-    def finish() -> None:
+    def write(average: nn.Module, measured: dict[str, Any]) -> None:
         try:
             subject.write(average, measured, folder)
             write_json(folder / files.METRICS, {"what": config.what, "seed": config.seed, **measured})
@@ -183,4 +177,12 @@ def _train(
             raise UserError(f"{folder}: cannot be written to ({error.strerror}); mend that, then --resume") from error
         logger.info("results: %s", folder)
 
-    on_rank_zero(finish)
+    train(
+        subject,
+        config,
+        folder,
+        tracking=tracking,
+        restore=restore if checkpoint is not None else None,
+        done=checkpoint["engine"]["iteration"] if checkpoint is not None else 0,
+        finish=lambda average, measured: on_rank_zero(lambda: write(average, measured)),
+    )

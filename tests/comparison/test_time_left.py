@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from dusa_ignite.comparison.time_left import TimeLeft, duration
+from dusa_ignite.comparison.time_left import TimeLeft
 
 
 def test_runs_take_as_long_as_those_of_their_label() -> None:
@@ -16,10 +14,3 @@ def test_runs_take_as_long_as_those_of_their_label() -> None:
     time_left.add("dusa", 200.0)
     assert time_left.estimate(["source", "dusa", "dusa"]) == 10 + 150 + 150
     assert time_left.estimate([]) == 0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5000, "83 min"), (11100, "3 h 05 min")]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

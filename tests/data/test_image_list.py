@@ -44,8 +44,16 @@ def test_classes_by_name_by_another_name_or_by_position(tmp_path: Path) -> None:
     (task,) = tasks_of(tmp_path, text, classes="imagenet-1k")
     assert task.dataset.labels.tolist() == [1, 1, 2, 2]
     assert len(task.classes) == 1000
-    (task,) = tasks_of(tmp_path, "path,label\na.png,7\nb.png,1\n", classes=("5", "7"))  # a name goes before a position
-    assert task.dataset.labels.tolist() == [1, 1]
+    (task,) = tasks_of(tmp_path, "path,label\na.png,1\nb.png,dog\n", classes=("0", "1", "dog"))  # its own position
+    assert task.dataset.labels.tolist() == [1, 2]
+
+
+def test_of_classes_that_are_other_numbers_names_alone_are_taken(tmp_path: Path) -> None:
+    (task,) = tasks_of(tmp_path, "path,label\na.png,3\nb.png,1\n", classes=("1", "2", "3"))
+    assert task.dataset.labels.tolist() == [2, 0]
+    assert message(tmp_path, "path,label\na.png,0\nb.png,1\n", classes=("1", "2", "3")) == (
+        ", line 2: the label '0' is none of the 3 classes (1, 2, 3); as these are numbers, it must be one"
+    )
 
 
 def test_tasks_in_order_of_appearance_with_the_same_classes(tmp_path: Path) -> None:
@@ -55,6 +63,16 @@ def test_tasks_in_order_of_appearance_with_the_same_classes(tmp_path: Path) -> N
     assert snow.classes == fog.classes == ("cat", "dog")
     assert (snow.dataset.files, snow.dataset.labels.tolist()) == (["a.png", "c,d.png"], [1, 0])
     assert (fog.dataset.files, fog.dataset.labels.tolist()) == (["b.png", "a.png"], [0, 1])
+
+
+def test_a_path_may_begin_with_a_dot(tmp_path: Path) -> None:
+    save_images(tmp_path, ["a/1.png", "2.png"])
+    (task,) = tasks_of(tmp_path, "path\n./a/1.png\n2.png\n")  # as find writes them
+    assert task.dataset.files == ["a/1.png", "2.png"]
+    (tmp_path / "some.txt").write_text("./a/1.png\n", encoding="utf-8")
+    (task,) = ImageList(root=str(tmp_path / "mine.csv"), files=str(tmp_path / "some.txt")).find()
+    assert task.dataset.files == ["a/1.png"]
+    assert message(tmp_path, "path\n2.png\n./2.png\n") == ", line 3: 2.png stands in line 2 already"
 
 
 def test_no_labels_at_all(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_labels_in_cls_in_json_or_nowhere(tmp_path: Path) -> None:
     assert task.dataset.files == ["mine.tar/x/b.png", "mine.tar/x/a.png", "mine.tar/c.jpg"]
     assert task.dataset.labels.tolist() == [1, 0, -1]
     assert [int(task.dataset[k][0][0, 0, 0]) for k in range(3)] == [1, 2, 3]
+    assert task.dataset.left_out == [f"{tmp_path / 'mine.tar'}: d.txt"]
 
 
 def test_integers_are_labels(tmp_path: Path) -> None:
@@ -101,6 +102,15 @@ def test_patterns(tmp_path: Path) -> None:
     (task,) = tasks_of(tmp_path / "s-{001..002}.tar")
     assert (task.name, task.dataset.files) == (tmp_path.name, ["s-001.tar/a.png", "s-002.tar/a.png"])
     assert message(tmp_path / "s-{001..003}.tar").startswith(f"{tmp_path / 's-003.tar'}: cannot be read (No such file")
+
+
+def test_shards_of_one_name_in_several_folders(tmp_path: Path) -> None:
+    for number in range(2):
+        shard(tmp_path / f"part-{number}" / "s.tar", {"a.png": image(number), "a.cls": b"0"})
+    (task,) = tasks_of(tmp_path / "part-{0..1}" / "s.tar")
+    assert task.name == tmp_path.name
+    assert task.dataset.files == ["part-0/s.tar/a.png", "part-1/s.tar/a.png"]
+    assert [int(task.dataset[k][0][0, 0, 0]) for k in range(2)] == [0, 1]
 
 
 def test_what_is_told_of_wrong_shards(tmp_path: Path) -> None:

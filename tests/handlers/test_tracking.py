@@ -325,7 +325,7 @@ def test_failing_reports_are_warned_of_once_and_the_run_goes_on(
         raise OSError("disk full")
 
     monkeypatch.setattr(SummaryWriter, "add_scalar", fail)
-    tracking_log = logging.getLogger("dusa_ignite.handlers.tracking")
+    tracking_log = logging.getLogger("dusa_ignite.handlers.warned")
     tracking_log.addHandler(caplog.handler)
     engine, results = toy_engine()
     try:

@@ -104,6 +104,22 @@ def test_a_training_checkpoint_of_timm(tmp_path: Path) -> None:
     assert inspect_weights(tmp_path / "last.pth.tar").view["std"] == [1, 1, 1]
 
 
+def test_names_in_a_tuple_and_what_is_no_name(tmp_path: Path) -> None:
+    view = {"mean": [0.1, 0.2, 0.3], "model": "resnet18"}
+    weights = build_classifier("resnet18", num_classes=3).backbone.state_dict()
+    torch.save({"state_dict": weights, "args": {**view, "classes": ("a", "b", "c")}}, tmp_path / "names.pt")
+    assert inspect_weights(tmp_path / "names.pt").class_names == ["a", "b", "c"]
+    torch.save({"state_dict": weights, "args": {**view, "classes": [0, 1, 2]}}, tmp_path / "numbers.pt")
+    report = inspect_weights(tmp_path / "numbers.pt")
+    assert (report.class_names, report.view) == ([], {"mean": [0.1, 0.2, 0.3]})
+
+
+def test_timms_config_without_a_pretrained_cfg(tmp_path: Path) -> None:
+    view = {"input_size": [3, 32, 32], "mean": [0.2] * 3, "std": [0.4] * 3}
+    write_folder(WEIGHTS, {"architecture": NAME, "num_classes": CLASSES, **view})(tmp_path)
+    assert inspect_weights(tmp_path).view == {"image_size": 32, "mean": [0.2] * 3, "std": [0.4] * 3}
+
+
 def test_hugging_faces_class_names(tmp_path: Path) -> None:
     labels = {"id2label": {"1": "dog", "0": "cat"}, "label2id": {"cat": 0, "dog": 1}}
     config = {"architectures": ["ViTForImageClassification"], "image_size": 32, **labels}

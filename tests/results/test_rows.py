@@ -199,3 +199,9 @@ def test_comparison_table() -> None:
         "---------  ------  -------\n"
         "mean        50.00    99.38"
     )
+    unlabelled = [{"task": "day", "agreement": 0.25}, {"task": "mean", "agreement": 0.25}]
+    assert comparison_table({"a": unlabelled, "b": []}).splitlines()[::2] == [
+        "same as source (%)      a  b",
+        "day                 25.00  -",
+        "mean                25.00  -",
+    ]

@@ -49,8 +49,13 @@ def test_an_export_is_the_next_runs_classifier(photos: Path, tmp_path: Path) -> 
         assert second["view"][key] == {"value": told["value"], "from": "fog.safetensors's metadata"}
     assert first["classes"] == {"names": ["cat", "dog", "emu"], "verified_by": None}
     assert second["classes"] == {"names": ["cat", "dog", "emu"], "verified_by": "fog.safetensors's metadata"}
-    predictions = [(tmp_path / name / "run" / "predictions.csv").read_text() for name in "ab"]
-    assert predictions[0] == predictions[1]
+    by_name = f"classifier={{name: local-dir:{tmp_path / 'a' / 'run' / 'export' / 'fog'}, num_classes: 3}}"
+    third = run(photos, tmp_path / "d", *source, by_name)
+    assert third["classes"] == {"names": ["cat", "dog", "emu"], "verified_by": "model.safetensors's metadata"}
+    with pytest.raises(ConfigError, match="0 is 'emu' in the data, 'cat' there"):
+        run(photos, tmp_path / "e", *source, by_name, "data.classes=[emu, dog, cat]")
+    predictions = [(tmp_path / name / "run" / "predictions.csv").read_text() for name in "abd"]
+    assert predictions[0] == predictions[1] == predictions[2]
     with pytest.raises(ConfigError, match="0 is 'emu' in the data, 'cat' there"):
         run(photos, tmp_path / "c", *source, export, "data.classes=[emu, dog, cat]")
 

@@ -57,7 +57,12 @@ class ClassifierSubject:
             new_head=True,
         )
         self.model: nn.Module = self.classifier.to(idist.device(), self.dtype)
-        if idist.get_world_size() > 1 and any(isinstance(module, _BatchNorm) for module in self.model.modules()):
+        has_batch_norm = any(isinstance(module, _BatchNorm) for module in self.model.modules())
+        if has_batch_norm and config.training.batch_size == 1:
+            raise ConfigError(
+                f"training.batch_size: {config.classifier.name} has BatchNorm, which needs two or more images at once"
+            )
+        if has_batch_norm and idist.get_world_size() > 1:
             if idist.device().type != "cuda":
                 raise ConfigError(
                     f"classifier.name: {config.classifier.name} has BatchNorm, whose statistics over several processes "
@@ -71,7 +76,8 @@ class ClassifierSubject:
         }
         memory = config.data.memory_gb * 2**30
         self.training = ViewedImages(split.training, view=self._view, size=config.image_size, kept_bytes=memory)
-        self.held_out = ViewedImages(split.held_out, view=self._view, size=config.image_size, kept_bytes=memory)
+        rest = memory - self.training.kept_bytes
+        self.held_out = ViewedImages(split.held_out, view=self._view, size=config.image_size, kept_bytes=rest)
         self.chosen = evenly(split.held_out.labels.tolist(), len(split.held_out))
 
     def _view(self, image: torch.Tensor) -> torch.Tensor:
@@ -108,9 +114,14 @@ class ClassifierSubject:
         logger.info("update %d: accuracy %.1f %% of %d held-out images", update, 100 * right / count, count)
         return {"accuracy": right / count, "loss": loss / count, "images": count, "chance": 1 / len(self.classes)}
 
+    def pictures(self, update: int, folder: Path) -> dict[str, Path]:
+        """None."""
+        return {}
+
     def write(self, average: nn.Module, measured: dict[str, Any], folder: Path) -> None:
         """A folder that timm loads as ``local-dir:<folder>``, with view and class names."""
         assert isinstance(average, Classifier)
         options = self.config.classifier.options
         write_timm_folder(average, folder / files.CLASSIFIER, classes=self.classes, options=options)
-        logger.info("a run's classifier.name: local-dir:%s", (folder / files.CLASSIFIER).absolute())
+        where = (folder / files.CLASSIFIER).absolute()
+        logger.info("a run's classifier.name: local-dir:%s, with classifier.num_classes: %d", where, len(self.classes))

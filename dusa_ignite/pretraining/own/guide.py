@@ -59,6 +59,7 @@ class GuideSubject:
             num_classes=len(self.classes),
             image_size=config.image_size,
             in_latents=in_latents,
+            classes=split.classes,
         ).to(idist.device(), self.dtype)
         self.vae = (
             load_vae(str(config.vae.pretrained), decodes=True).to(idist.device(), self.dtype) if in_latents else None
@@ -69,7 +70,7 @@ class GuideSubject:
             "initial_weights": weights_sha256(self.model),
             "vae": weights_sha256(self.vae) if self.vae is not None else None,
         }
-        memory = config.data.memory_gb * 2**30
+        memory = 0 if in_latents else config.data.memory_gb * 2**30  # latents are made once, then images are done with
         self.training = ViewedImages(split.training, view=self._view, size=config.image_size, kept_bytes=memory)
         self.held_out = ViewedImages(split.held_out, view=self._view, size=config.image_size, kept_bytes=0)
         self.latents = self._latents(folder, self.training, "training") if in_latents else None
@@ -95,7 +96,7 @@ class GuideSubject:
                 "vae": self.origins["vae"],
                 "scaling_factor": vae.scaling_factor,
                 "image_size": self.config.image_size,
-                "files": images.files.fingerprint(),
+                "files": f"{images.files.fingerprint()} {images.files.times()}",
                 "precision": str(autocast_dtype(self.config.training.precision)),
             },
         )
@@ -170,6 +171,10 @@ class GuideSubject:
             if self.config.validation.samples:
                 self._draw(average, folder / files.SAMPLES.format(update))
         return curve.as_dict()
+
+    def pictures(self, update: int, folder: Path) -> dict[str, Path]:
+        """Accuracy by noise level, and the samples of this update."""
+        return {"accuracy_by_t": folder / files.CURVE, "samples": folder / files.SAMPLES.format(update)}
 
     def _tell(self, curve: Curve, update: int) -> None:
         logger.info(

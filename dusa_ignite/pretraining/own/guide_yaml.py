@@ -10,6 +10,7 @@ import yaml
 
 from dusa_ignite.pretraining.own import files
 from dusa_ignite.pretraining.own.config import OwnConfig
+from dusa_ignite.utils.paths import expanded
 
 
 def guide_sections(config: OwnConfig, folder: Path, *, classes: Sequence[str], measured: dict[str, Any]) -> str:
@@ -31,7 +32,7 @@ def guide_sections(config: OwnConfig, folder: Path, *, classes: Sequence[str], m
             "num_classes": len(classes),
             "image_size": config.image_size,
         },
-        "vae": {"pretrained": config.vae.pretrained, "scaling_factor": config.vae.scaling_factor},
+        "vae": {"pretrained": _from_anywhere(config.vae.pretrained), "scaling_factor": config.vae.scaling_factor},
         "path": {"name": options.path_name},
         "time": {"name": "fixed", "t": measured["best_t"]},
     }
@@ -40,9 +41,15 @@ def guide_sections(config: OwnConfig, folder: Path, *, classes: Sequence[str], m
         f"As a classifier it is best at t = {measured['best_t']:g}: {100 * measured['best_accuracy']:.1f} % of "
         f"{measured['images']} held-out images, {measured['candidates']} candidates, chance "
         f"{100 * measured['chance']:.1f} %.",
-        f"Its classes, in this order, are those of {files.CLASSES}; the run's data and classifier must have the same.",
+        f"Its classes, in this order, are those of {files.CLASSES}; the run's data and classifier must have the same:",
+        f"data.classes: {(folder / files.CLASSES).absolute()}, classifier.num_classes: {len(classes)}.",
     ]
     if not measured["tells_classes_apart"]:
         lines.insert(0, "WARNING: this guide tells its classes apart no better than chance. Train it for longer.")
     comment = "".join(f"# {line}\n" for line in lines)
     return comment + yaml.safe_dump(sections, sort_keys=False, allow_unicode=True)
+
+
+def _from_anywhere(name: str | None) -> str | None:
+    """A folder's absolute path; the hub's names as they are."""
+    return str(expanded(name).absolute()) if name is not None and expanded(name).is_dir() else name

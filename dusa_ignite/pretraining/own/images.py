@@ -27,6 +27,11 @@ class Split(NamedTuple):
     held_out: LabelledFiles
     classes: tuple[str, ...]
 
+    @property
+    def left_out(self) -> list[str]:
+        """Paths of files beside these that are no images by their names."""
+        return list(dict.fromkeys([*self.training.left_out, *self.held_out.left_out]))
+
     def fingerprint(self) -> str:
         """Of all files, their sizes and labels."""
         return f"{self.training.fingerprint()} {self.held_out.fingerprint()}"
@@ -46,7 +51,7 @@ def load_split(data: OwnData, *, seed: int) -> Split:
         return _checked(Split(files, other, classes))
     held = set(held_out(files.labels.tolist(), share=data.validation_share, seed=seed))
     learnt = [i for i in range(len(files)) if i not in held]
-    return _checked(Split(_subset(files, learnt), _subset(files, sorted(held)), classes))
+    return _checked(Split(files.chosen(learnt), files.chosen(sorted(held)), classes))
 
 
 def held_out(labels: Sequence[int], *, share: float, seed: int) -> list[int]:
@@ -86,6 +91,9 @@ class ViewedImages:
         view: makes (3, S, S) in [0, 1] of one image (1, 3, H, W) in [0, 1].
         size: S.
         kept_bytes: bytes that may be used to keep them.
+
+    Attributes:
+        kept_bytes: those that are.
     """
 
     def __init__(
@@ -95,7 +103,9 @@ class ViewedImages:
         self.labels = torch.from_numpy(files.labels)
         self.size = size
         self._view = view
-        self._kept: dict[int, torch.Tensor] | None = {} if len(files) * 3 * size**2 <= kept_bytes else None
+        needed = len(files) * 3 * size**2
+        self.kept_bytes = needed if needed <= kept_bytes else 0
+        self._kept: dict[int, torch.Tensor] | None = {} if needed <= kept_bytes else None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -119,10 +129,6 @@ class ViewedImages:
         if self._kept is not None:
             self._kept[index] = stored
         return stored
-
-
-def _subset(files: LabelledFiles, indices: Sequence[int]) -> LabelledFiles:
-    return LabelledFiles(files.root, files=[files.files[i] for i in indices], labels=files.labels[indices].tolist())
 
 
 def _checked(split: Split) -> Split:

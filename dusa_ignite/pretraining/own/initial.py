@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from dusa_ignite.data.class_names import differences
 from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.guides import find_family, load_transformer
 from dusa_ignite.models.guides.other_sizes import body_options, families_of, vae_option
 from dusa_ignite.models.guides.sizes import GuideSizes, guide_sizes
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
+from dusa_ignite.models.metadata import names_in
 from dusa_ignite.models.weights import load_strict, load_weights
 from dusa_ignite.pretraining.own.config import Init, OwnTransformer
 
@@ -22,11 +25,25 @@ TABLE = "y_embedder.embedding_table.weight"
 
 
 def initial_transformer(
-    options: OwnTransformer, init: Init | None, *, num_classes: int, image_size: int, in_latents: bool
+    options: OwnTransformer,
+    init: Init | None,
+    *,
+    num_classes: int,
+    image_size: int,
+    in_latents: bool,
+    classes: Sequence[str] = (),
 ) -> nn.Module:
     """The transformer to be trained, on the CPU, in float32; all but its positions learn.
 
     Call ``torch.manual_seed`` before: weights from scratch, and new classes, are drawn from torch's own generator.
+
+    Args:
+        options: of the guide.
+        init: what it begins with; ``None`` = from scratch.
+        num_classes: of the data.
+        image_size: pixels, side of the square that it sees.
+        in_latents: whether these are a VAE's latents.
+        classes: names of the data's classes; where the old ones are kept, they must be the checkpoint's.
 
     Raises:
         CheckpointError: the checkpoint is not one of such a guide; the message says which options fit it.
@@ -43,12 +60,12 @@ def initial_transformer(
     if init is None:
         nn.init.normal_(model.y_embedder.embedding_table.weight, std=options.class_std)
     else:
-        _begin_with(model, init, options)
+        _begin_with(model, init, options, classes)
     model.y_embedder.requires_grad_(True)
     return model
 
 
-def _begin_with(model: nn.Module, init: Init, options: OwnTransformer) -> None:
+def _begin_with(model: nn.Module, init: Init, options: OwnTransformer, classes: Sequence[str]) -> None:
     source = f"init.checkpoint: {init.checkpoint}"
     weights = load_weights(
         init.checkpoint,
@@ -71,6 +88,8 @@ def _begin_with(model: nn.Module, init: Init, options: OwnTransformer) -> None:
             f"{source}: knows {sizes.num_classes} classes, the data have {own.num_classes}; set "
             "init.keep=all_but_classes"
         )
+    else:
+        _check_names(classes, names_in(init.checkpoint, key="init.checkpoint", embedded="transformer"), source)
     load_strict(model, weights, source=source)
 
 
@@ -85,6 +104,16 @@ def new_classes(table: torch.Tensor, count: int) -> torch.Tensor:
     old = table[:-1]
     drawn = old.mean(dim=0) + old.std(dim=0, unbiased=False) * torch.randn(count, table.shape[1], dtype=table.dtype)
     return torch.cat([drawn, table[-1:]])
+
+
+def _check_names(classes: Sequence[str], known: Sequence[str], source: str) -> None:
+    different = differences(classes, known) if classes and known else []
+    if different:
+        label, ours, theirs = different[0]
+        raise CheckpointError(
+            f"{source}: its classes are others, or in another order: {label} is {ours!r} in the data, {theirs!r} there"
+            "; give its order as data.classes, or set init.keep=all_but_classes"
+        )
 
 
 def _changes(sizes: GuideSizes, own: GuideSizes) -> list[str]:

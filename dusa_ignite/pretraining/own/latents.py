@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from dusa_ignite.pretraining.own.augment import augmented
 from dusa_ignite.pretraining.own.config import OwnAugment
 from dusa_ignite.pretraining.own.images import ViewedImages
 from dusa_ignite.utils.durable import write_text
+from dusa_ignite.utils.durations import duration
 from dusa_ignite.utils.seeding import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -58,17 +61,18 @@ def cached_latents(
             says what has changed.
 
     Raises:
-        ConfigError: the folder cannot be written to.
+        ConfigError: the folder cannot be written to, or another training encodes into it.
     """
     file, note = folder / f"{name}.npy", folder / f"{name}.json"
     shape = (len(images), views, *guide.latent_shape)
     described = {**origin, "shape": list(shape), "seed": seed, "augment": augment.model_dump() if augment else None}
     if not on_rank_zero(lambda: _is_current(file, note, described)):
         part = file.with_name(f"{file.name}.part")
-        on_rank_zero(lambda: _make(part, shape))
-        _encode(np.load(part, mmap_mode="r+"), images, guide, name=name, augment=augment, seed=seed)
-        global_sum(0.0)  # all processes have written their share
-        on_rank_zero(lambda: _keep(part, file, note, described))
+        with _alone(part):
+            on_rank_zero(lambda: _make(part, shape))
+            _encode(np.load(part, mmap_mode="r+"), images, guide, name=name, augment=augment, seed=seed)
+            global_sum(0.0)  # all processes have written their share
+            on_rank_zero(lambda: _keep(part, file, note, described))
     return np.load(file, mmap_mode="r")
 
 
@@ -85,14 +89,47 @@ def _is_current(file: Path, note: Path, described: Mapping[str, Any]) -> bool:
     return not changed
 
 
-def _make(part: Path, shape: tuple[int, ...]) -> None:
+@contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """No other training writes to this file within; the system forgets it when this one is killed."""
+    descriptor = -1
+
+    def claim() -> None:
+        nonlocal descriptor
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = os.path.samestat(os.fstat(descriptor), part.stat())  # else the other one was ready just now
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        except OSError as error:
+            raise _unwritable(part, error) from error
+        if not mine:
+            raise ConfigError(
+                f"{part.parent}: another training encodes its images into it; wait for it, or choose another vae.cache"
+            )
+
     try:
-        part.parent.mkdir(parents=True, exist_ok=True)
+        on_rank_zero(claim)
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _make(part: Path, shape: tuple[int, ...]) -> None:
+    """The whole file at once: a disk that fills up later would kill the process."""
+    try:
         np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape).flush()
+        with part.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
     except OSError as error:
-        raise ConfigError(
-            f"{part.parent}: cannot be written to ({error.strerror}); choose another vae.cache"
-        ) from error
+        raise _unwritable(part, error) from error
+
+
+def _unwritable(part: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{part.parent}: cannot be written to ({error.strerror}); choose another vae.cache")
 
 
 def _encode(
@@ -116,7 +153,7 @@ def _encode(
         if now - line >= LINE_SECONDS:
             line = now
             left = (now - started) / (done + 1) * (len(starts) - done - 1)
-            logger.info("latents, %s: %d of %d images, %.0f s left", name, indices[-1] + 1, len(images), left)
+            logger.info("latents, %s: %d of %d images, %s left", name, indices[-1] + 1, len(images), duration(left))
     latents.flush()  # type: ignore[attr-defined]
 
 

@@ -27,6 +27,7 @@ from dusa_ignite.pretraining.own.config import OwnConfig, OwnTraining
 from dusa_ignite.pretraining.own.schedule import average_decay, average_into, learning_rate
 from dusa_ignite.pretraining.own.stream import TrainingStream
 from dusa_ignite.pretraining.own.subject import Subject
+from dusa_ignite.utils.durations import duration
 from dusa_ignite.utils.seeding import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,8 @@ def train(
     tracking: Mapping[str, Any],
     restore: Callable[[Mapping[str, Any]], None] | None = None,
     done: int = 0,
-) -> tuple[nn.Module, dict[str, Any]]:
+    finish: Callable[[nn.Module, dict[str, Any]], None],
+) -> None:
     """Train and measure; the folder belongs to this training by now.
 
     Args:
@@ -102,9 +104,8 @@ def train(
         tracking: what :func:`dusa_ignite.handlers.tracking.check_tracking` has returned.
         restore: called with everything that a checkpoint holds, by name, to go on from one; ``None`` = from the start.
         done: updates that it holds.
-
-    Returns:
-        The averaged model, and what the last validation has measured.
+        finish: called in the end, while it is still tracked, with the averaged model and what the last validation has
+            measured.
 
     Raises:
         UserError: the loss is not finite.
@@ -138,6 +139,9 @@ def train(
             shown = {f"validation_{key}": value for key, value in last.content.items() if isinstance(value, float)}
             engine.state.metrics.update(shown)
             results.rows = [{"task": "training", **shown}]
+            for name, path in subject.pictures(number, folder).items():
+                if path.exists():  # written by the first process, which tracks
+                    tracked.show(path, name=name)
 
     engine.add_event_handler(Events.ITERATION_COMPLETED, note)
     engine.add_event_handler(Events.ITERATION_COMPLETED, validate)
@@ -158,6 +162,7 @@ def train(
         parameters=config.model_dump(mode="json"),
         resumed=restore is not None,
         done=done,
+        which=files.TRACKED,
         **tracking,
     )
     RunCheckpoint(
@@ -171,10 +176,11 @@ def train(
     if restore is not None:
         restore({"engine": engine, **progress, **stateful})
         logger.info("resumed after update %d", engine.state.iteration)
-    with tracked, saver:
-        if engine.state.iteration < len(stream):
-            engine.run(stream, max_epochs=1, epoch_length=len(stream))
-    return trainer.average, last.content
+    with tracked:
+        with saver:
+            if engine.state.iteration < len(stream):
+                engine.run(stream, max_epochs=1, epoch_length=len(stream))
+        finish(trainer.average, last.content)
 
 
 class _Last:
@@ -212,7 +218,7 @@ class _Progress:
         if now - self.line >= self.every_seconds or done == self.total:
             left = (now - self.started) / (done - self.before) * (self.total - done)
             mean = sum(self.losses) / len(self.losses)
-            logger.info("update %d/%d: loss %.4f, %.0f s left", done, self.total, mean, left)
+            logger.info("update %d/%d: loss %.4f, %s left", done, self.total, mean, duration(left))
             self.line, self.losses = now, []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from dusa_ignite.data.files import left_out_line
 from dusa_ignite.pretraining.own.classifier import ClassifierSubject
 from dusa_ignite.pretraining.own.config import OwnConfig
 from dusa_ignite.pretraining.own.guide import GuideSubject
@@ -28,4 +29,6 @@ def make_subject(config: OwnConfig, folder: Path) -> Subject:
     logger.info(
         "%d classes, %d images to learn from, %d held out", len(split.classes), len(split.training), len(split.held_out)
     )
+    if split.left_out:
+        logger.warning("%s", left_out_line(split.left_out))
     return GuideSubject(config, split, folder=folder) if config.what == "guide" else ClassifierSubject(config, split)

@@ -36,6 +36,10 @@ class Subject(Protocol):
         """How good the averaged model is on held-out images, as plain JSON; all processes call it."""
         ...
 
+    def pictures(self, update: int, folder: Path) -> dict[str, Path]:
+        """What :meth:`measure` has drawn, by what it shows; a picture that could not be made is missing."""
+        ...
+
     def write(self, average: nn.Module, measured: dict[str, Any], folder: Path) -> None:
         """Write the averaged model, and how it is used."""
         ...

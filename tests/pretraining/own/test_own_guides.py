@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
@@ -15,10 +16,12 @@ from support.own_training import own_config, own_images
 from support.processes import in_processes
 from torch import nn
 
-from dusa_ignite.errors import CheckpointError
+from dusa_ignite.errors import CheckpointError, ConfigError
 from dusa_ignite.models.guides import Guide, load_transformer
 from dusa_ignite.models.guides.paths import cosine, ddpm, linear, reverse_linear
+from dusa_ignite.models.metadata import save_described
 from dusa_ignite.models.weights import save_weights
+from dusa_ignite.pretraining.own import latents
 from dusa_ignite.pretraining.own.curve import TIMES, Curve, candidates_of, measure_curve
 from dusa_ignite.pretraining.own.initial import TABLE, initial_transformer, new_classes
 from dusa_ignite.pretraining.own.samples import draw_samples, write_grid
@@ -151,6 +154,12 @@ def test_beginning_with_another_guide(family: str, learns_sigma: bool, tmp_path:
     assert torch.equal(build(5, "init.keep=all").state_dict()[TABLE], old.state_dict()[TABLE])
     with pytest.raises(CheckpointError, match=r"knows 5 classes, the data have 3; set init.keep=all_but_classes"):
         build(3, "init.keep=all")
+    save_described(old.state_dict(), tmp_path / "old.safetensors", description={"class_names": list("abcde")})
+    keeps = own_config(tmp_path, tmp_path, *overrides, "init.keep=all")
+    sizes: dict[str, Any] = {"num_classes": 5, "image_size": 8, "in_latents": False}
+    initial_transformer(keeps.transformer, keeps.init, **sizes, classes="abcde")
+    with pytest.raises(CheckpointError, match=r"in another order: 0 is 'b' in the data, 'a' there; give its order as"):
+        initial_transformer(keeps.transformer, keeps.init, **sizes, classes="bacde")
     with pytest.raises(CheckpointError) as caught:
         build(3, "transformer.depth=2", "image_size=16")
     assert "transformer.depth=1" in str(caught.value)
@@ -200,9 +209,33 @@ def test_latents_are_encoded_once_and_anew_when_something_changed(
     assert train("d", 1, "augment.contrast=0.1") == ["augment"]  # held-out images are shown as they are
     (root / "red" / "0.png").write_bytes((root / "red" / "1.png").read_bytes() + b"\0")
     assert train("e", 1, "augment.contrast=0.1") in (["files"], ["files", "files"])
+    assert train("f", 1, "augment.contrast=0.1") == []
+    for path in (root / "red").iterdir():  # another content of the same size
+        path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    assert "files" in train("g", 1, "augment.contrast=0.1")
     with Image.open(tmp_path / "a" / "samples_4.png") as grid:
         assert grid.size[0] == 64 + 8  # 32 pixels, decoded and enlarged
     assert f"pretrained: {tmp_path}/vae0" in (tmp_path / "a" / "guide.yaml").read_text()
+
+
+def test_two_trainings_do_not_encode_into_one_file(tmp_path: Path) -> None:
+    part = tmp_path / "cache" / "training.npy.part"
+    with latents._alone(part):
+        latents._make(part, (2, 3))
+        with pytest.raises(ConfigError, match=r"cache: another training encodes its images into it; wait for it, or"):
+            latents._alone(part).__enter__()
+    with latents._alone(part):  # what a training that was killed has left is taken over
+        latents._make(part, (2, 3))
+    assert np.load(part).shape == (2, 3)
+
+
+def test_a_full_disk_is_told_before_anything_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, start: int, count: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(latents.os, "posix_fallocate", full)
+    with pytest.raises(ConfigError, match=r"cannot be written to \(No space left on device\); choose another vae"):
+        latents._make(tmp_path / "training.npy.part", (2, 3))
 
 
 def in_a_group(folder: str, root: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from dusa_ignite.models import build_classifier
 from dusa_ignite.pretraining.own.augment import augmented, is_on
 from dusa_ignite.pretraining.own.config import OwnAugment, OwnData
 from dusa_ignite.pretraining.own.images import ViewedImages, evenly, held_out, load_split
+from dusa_ignite.pretraining.own.make import make_subject
 from dusa_ignite.pretraining.own.schedule import average_decay, average_into, learning_rate
 from dusa_ignite.pretraining.own.stream import TrainingStream
 
@@ -68,10 +69,13 @@ def test_what_cannot_be_learnt_from(tmp_path: Path) -> None:
         load_split(OwnData(root=str(root)), seed=0)
     with pytest.raises(DataError, match="class 'c' has no image to learn from"):
         load_split(OwnData(root=str(root), classes=("a", "b", "c")), seed=0)
+    with pytest.raises(DataError, match=r"<class>/<image>; here are a, b, and none of the classes c, d, e, \.\.\.$"):
+        load_split(OwnData(root=str(root), classes=tuple("cdef")), seed=0)
     (tmp_path / "flat").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "flat" / "a.png")
-    with pytest.raises(DataError, match=r"data\.root must hold a folder per class"):
-        load_split(OwnData(root=str(tmp_path / "flat")), seed=0)
+    for classes in (None, ("a", "b")):
+        with pytest.raises(DataError, match=r"data\.root must hold a folder per class, with its images: .*<image>$"):
+            load_split(OwnData(root=str(tmp_path / "flat"), classes=classes), seed=0)
 
 
 def test_images_are_the_same_whether_or_not_they_are_kept(tmp_path: Path) -> None:
@@ -198,3 +202,12 @@ def test_timms_weights_with_a_new_last_layer(monkeypatch: pytest.MonkeyPatch) ->
         build_classifier(name, num_classes=3, pretrained=True)
     assert build_classifier(name, num_classes=3, pretrained=True, new_head=True).num_classes == 3
     assert asked == [True]
+
+
+def test_batch_norm_needs_two_images(tmp_path: Path) -> None:
+    root = own_images(tmp_path / "images", classes=("a", "b"), count=2)
+    config = own_config(
+        tmp_path / "out", root, "what=classifier", "classifier.name=test_resnet", "training.batch_size=1"
+    )
+    with pytest.raises(ConfigError, match=r"^training.batch_size: test_resnet has BatchNorm, which needs two or more"):
+        make_subject(config, tmp_path / "out")

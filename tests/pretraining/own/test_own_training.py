@@ -126,6 +126,25 @@ def test_overwriting_leaves_what_is_not_ours(root: Path, tmp_path: Path) -> None
     assert json.loads((tmp_path / "metrics.json").read_text())["what"] == "guide"
 
 
+def test_a_first_training_removes_nothing(root: Path, tmp_path: Path) -> None:
+    for name in ("samples_1.png", "classifier/model.safetensors"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    pretrain(0, own_config(tmp_path, root, "training.iterations=4"))
+    assert (tmp_path / "samples_1.png").read_text() == (tmp_path / "classifier/model.safetensors").read_text() == "mine"
+
+
+def test_files_that_are_left_out_are_told(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = own_images(tmp_path / "images")
+    (images / "red" / "7.heic").write_bytes(b"")
+    pretrain(0, own_config(tmp_path / "out", images, "training.iterations=4"))
+    told = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert len(told) == 1
+    assert told[0].endswith(
+        f"left out 1 file that is no image by its name (1 .heic), such as {images / 'red' / '7.heic'}"
+    )
+
+
 def test_a_loss_that_is_not_finite_names_the_learning_rate(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^training.lr: the loss or its gradient is not finite in update \d+"):
         pretrain(0, own_config(tmp_path, root, "training.lr=1.0e+9", "training.warmup=0"))
@@ -143,6 +162,11 @@ def test_guide_yaml_makes_a_run(trained: Path, root: Path, tmp_path: Path) -> No
     path.write_text(yaml.safe_dump(run))
     adapt(0, load_config(path, [f"output_dir={tmp_path}", "name=run", "run.num_threads=1"]))
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["mean"]["images"] == 18
+    comments = (trained / "guide.yaml").read_text()
+    assert f"# data.classes: {(trained / 'classes.json').absolute()}, classifier.num_classes: 3.\n" in comments
+    other = [f"output_dir={tmp_path}", "name=other", "data.classes=[red, green, blue]"]
+    with pytest.raises(ConfigError, match=r"^transformer.checkpoint: 2 of 3 classes differ from .*: 0 is 'red' in the"):
+        adapt(0, load_config(path, other))
 
 
 def test_a_classifier_that_timm_and_this_package_load(root: Path, tmp_path: Path) -> None:
