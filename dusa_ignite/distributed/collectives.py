@@ -33,12 +33,17 @@ def global_max(value: float) -> float:
     return tensor.item()
 
 
-def global_sums(values: torch.Tensor) -> list[float]:
-    """The sums of a vector's (N,) elements over all processes."""
+def all_sum(values: torch.Tensor) -> torch.Tensor:
+    """A tensor's sum over all processes, element by element, in float64 and on its device."""
     values = values.to(torch.float64, copy=True)
     if idist.get_world_size() > 1:
         dist.all_reduce(values)
-    return values.tolist()
+    return values
+
+
+def global_sums(values: torch.Tensor) -> list[float]:
+    """The sums of a vector's (N,) elements over all processes."""
+    return all_sum(values).tolist()
 
 
 def local(tensor: torch.Tensor) -> torch.Tensor:

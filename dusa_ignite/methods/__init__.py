@@ -12,6 +12,7 @@ from dusa_ignite.methods.lame import Lame
 from dusa_ignite.methods.roid import Roid
 from dusa_ignite.methods.rotta import Rotta
 from dusa_ignite.methods.sar import Sar
+from dusa_ignite.methods.shot import Shot
 from dusa_ignite.methods.source import Source
 from dusa_ignite.methods.tent import Tent
 
@@ -22,6 +23,7 @@ METHODS: tuple[type[Method], ...] = (
     Source,
     Bn,
     Tent,
+    Shot,
     Eata,
     Sar,
     Cotta,

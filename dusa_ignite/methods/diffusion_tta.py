@@ -17,7 +17,6 @@ import torch
 from pydantic import Field
 
 from dusa_ignite.distributed.collectives import global_sums
-from dusa_ignite.methods.base import Method
 from dusa_ignite.methods.draws import Draws
 from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.guided import GuidedMethod, noised
@@ -35,7 +34,7 @@ class DiffusionTta(GuidedMethod):
     asks as much of the transformer as DUSA's six candidates do. ``diagnostics`` have ``denoising_loss``.
     """
 
-    class Options(Method.Options):
+    class Options(GuidedMethod.Options):
         """The classifier's probabilities mix the guide's class embeddings (arXiv 2311.16102)."""
 
         name: Literal["diffusion_tta"] = "diffusion_tta"

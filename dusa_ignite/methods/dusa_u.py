@@ -10,6 +10,7 @@ with the candidates k, their weights w and the distance d of DUSA.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -20,6 +21,7 @@ from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.guided import noised
 from dusa_ignite.methods.losses import dusa_loss, image_losses
 from dusa_ignite.models.views import Images
+from dusa_ignite.utils.section import Problem
 
 
 class DusaU(Dusa):
@@ -29,6 +31,16 @@ class DusaU(Dusa):
         """DUSA with only the guide's unconditional branch learning (arXiv 2501.00873); options as for dusa."""
 
         name: Literal["dusa_u"] = "dusa_u"  # type: ignore[assignment]
+
+        def problems(self, *, num_classes: int) -> Iterator[Problem]:
+            """As for dusa; and nothing is there to sample."""
+            if self.transformer_backward == "sampled":
+                yield Problem(
+                    ("method.transformer_backward",),
+                    "sampled has no meaning for dusa_u: no candidate carries its transformer's gradient, only the one "
+                    "unconditional prediction does; give all",
+                )
+            yield from super().problems(num_classes=num_classes)
 
     @classmethod
     def footprint(cls, options: Dusa.Options) -> Footprint:

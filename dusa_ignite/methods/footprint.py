@@ -17,6 +17,7 @@ class Footprint:
         whole_batch: layers of BatchNorm, whichever statistics the config gives them, see all images at once.
         graphs: passes of the classifier whose graphs are held together, >= 1.
         guide_passes: predictions of the guide per image that it learns from.
+        guide_share: the share of a micro-batch's images that have those, in (0, 1].
         guide_passes_alone: further ones, without a graph.
         through_guide: the gradient reaches the classifier through the guide, be that trained or not.
     """
@@ -28,5 +29,6 @@ class Footprint:
     whole_batch: bool = False
     graphs: int = 1
     guide_passes: int = 0
+    guide_share: float = 1.0
     guide_passes_alone: int = 0
     through_guide: bool = False

@@ -6,10 +6,12 @@ import math
 from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 
 from dusa_ignite.distributed.collectives import all_reduce_gradients, global_max, global_sum
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.diversity import DIVERSITY, MeanEntropy
 from dusa_ignite.methods.draws import Draws, draw_batch
 from dusa_ignite.methods.step import finite_step
 from dusa_ignite.models.forward import DeferredBackward, micro_batches, slices
@@ -26,7 +28,16 @@ class GuidedMethod(Method):
     processes is run equally often by all of them.
     """
 
+    class Options(Method.Options):
+        """What all of them share; a subclass names itself and adds its own options."""
+
+        diversity: float = Field(default=0.0, ge=0, description=f"{DIVERSITY}; 0 = none (published)")
+
     guided: ClassVar[bool] = True
+
+    def __init__(self, options: Options | None = None, **parts: Any) -> None:
+        super().__init__(options, **parts)
+        self.diversity = MeanEntropy(self.options.diversity)
 
     @property
     def num_columns(self) -> int:
@@ -41,6 +52,11 @@ class GuidedMethod(Method):
     @property
     def num_gumbel(self) -> int:
         """Gumbel numbers per image."""
+        return 0
+
+    @property
+    def num_uniform(self) -> int:
+        """Uniform numbers per image."""
         return 0
 
     def objective(self, images: Images, logits: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,9 +87,10 @@ class GuidedMethod(Method):
 
     def adapt(self, images: Images, batch: Batch) -> Step:
         """One update, with the objective's graph of a micro-batch at a time."""
-        draws = self.draw(sample_generators(self.seed, batch["task"], batch["index"]))
         count = len(batch["index"])
         total = int(global_sum(count))
+        draws = self.draw(sample_generators(self.seed, batch["task"], batch["index"]))
+        draws = self.draw_together(draws, total)
         rounds = len(list(slices(count, self.micro_batch_size)))
         idle_rounds = int(global_max(rounds)) - rounds if self.guide.is_sharded else 0
         scaler = self.scaler or torch.amp.GradScaler(enabled=False)
@@ -82,11 +99,16 @@ class GuidedMethod(Method):
         all_logits = [torch.empty(0, self.classifier.num_classes, **options)]
         all_numbers = [torch.empty(0, self.num_columns, **options)]
         with self.guide.weights_cast_once(self.device):
-            for outer in micro_batches(self.classifier, count, micro_batch_size=self.micro_batch_size):
-                own = DeferredBackward(self.classifier, images[outer], micro_batch_size=self.micro_batch_size)
+            pieces = micro_batches(self.classifier, count, micro_batch_size=self.micro_batch_size)
+            only = self.forward(images) if len(pieces) == 1 else None
+            diversity = self.diversity.of_batch(lambda: only.logits if only else self.predict(images), total)
+            for outer in pieces:
+                own = only or self.forward(images[outer])
                 for inner in slices(len(own.logits), self.micro_batch_size):
                     part = slice(outer.start + inner.start, outer.start + inner.stop)
                     loss, numbers = self.objective(images[part], own.logits[inner], draws[part])
+                    if diversity:
+                        loss = loss + diversity(own.logits[inner]).mean()
                     share = loss * (len(numbers) / total)  # of the mean over the global batch
                     scaler.scale(share).backward()
                     loss_sum += share.detach()
@@ -107,6 +129,10 @@ class GuidedMethod(Method):
             asked=self.asked(logits, draws, numbers),
         )
 
+    def forward(self, images: Images) -> DeferredBackward:
+        """Images through the classifier, in micro-batches where they do not depend on each other."""
+        return DeferredBackward(self.classifier, images, micro_batch_size=self.micro_batch_size)
+
     def step(self, loss: float) -> bool:
         """As for every method, with the loss scaled back."""
         return finite_step(self.optimizer, self.parameters, loss, self.scaler)
@@ -120,7 +146,23 @@ class GuidedMethod(Method):
             device=self.device,
             num_samples=self.num_samples,
             num_gumbel=self.num_gumbel,
+            num_uniform=self.num_uniform,
         )
+
+    def draw_together(self, draws: Draws, total: int) -> Draws:
+        """This process's draws, with what the ``total`` images of the global batch settle together.
+
+        All processes must take part.
+        """
+        return draws
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the reward of diverse predictions remembers."""
+        return self.diversity.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Hand it on."""
+        self.diversity.load_state_dict(state)
 
     def idle(self, no_logits: torch.Tensor) -> None:
         """Run the objective on a black image without weight, because other processes run it on theirs.

@@ -79,6 +79,7 @@ def dusa_loss(
     p: float,
     c: float,
     cosine_weight: float,
+    carrier: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """DUSA's objective: the weighted sum of the conditional predictions against what the path asks for.
 
@@ -89,12 +90,15 @@ def dusa_loss(
         target: (B, ...) noise or velocity.
         normalise_logits: whether the weights are taken over L2-normalised logits, as in the paper.
         distance, p, c, cosine_weight: see :func:`image_losses`.
+        carrier: (B, ...) zeros that are added to the weighted sum, so that its gradient reaches what they were made of.
 
     Returns:
         Scalar, the mean over the batch (DUSA paper, equation 10).
     """
     weights = candidate_weights(logits, candidates, normalise_logits=normalise_logits)
     combined = torch.einsum("bk,bk...->b...", weights.to(predictions.dtype), predictions)
+    if carrier is not None:
+        combined = combined + carrier
     losses = image_losses(combined, target, distance=distance, p=p, c=c, cosine_weight=cosine_weight)
     return losses.mean()
 

@@ -233,7 +233,8 @@ def _guide_usage(shapes: Shapes, images: int) -> Usage:
     through = footprint.through_guide
     graph = through or bool(trained(guide.transformer))
     used = [encoding_usage(guide, images)]
-    for passes, with_graph in ((footprint.guide_passes, graph), (footprint.guide_passes_alone, False)):
+    learning = footprint.guide_passes * math.ceil(footprint.guide_share * images)
+    for passes, with_graph in ((learning, graph), (footprint.guide_passes_alone * images, False)):
         if passes:
-            used.append(transformer_usage(guide, passes * images, graph=with_graph, embedded=through))
+            used.append(transformer_usage(guide, passes, graph=with_graph, embedded=through))
     return max(used, key=lambda one: one.peak)

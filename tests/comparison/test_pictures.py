@@ -7,7 +7,7 @@ import numpy as np
 from dusa_ignite.comparison.pictures import _looks, in_parts, parts_per_task
 
 METHODS = [
-    *("source", "bn", "tent", "eata", "sar", "cotta", "rotta", "deyo", "roid", "lame", "diffusion_tta"),
+    *("source", "bn", "tent", "shot", "eata", "sar", "cotta", "rotta", "deyo", "roid", "lame", "diffusion_tta"),
     *("dusa_u", "dusa"),
 ]
 
@@ -24,9 +24,9 @@ def test_number_of_parts() -> None:
     assert parts_per_task(95, 10) == 1
 
 
-def test_thirteen_methods_look_different() -> None:
+def test_fourteen_methods_look_different() -> None:
     looks = _looks(METHODS)
     assert list(looks) == METHODS
-    assert len({look["color"] for look in looks.values()}) == 13
+    assert len({look["color"] for look in looks.values()}) == 14
     more = _looks([*METHODS, *(f"variant{number}" for number in range(12))])
-    assert len({(look["color"], look["linestyle"]) for look in more.values()}) == 25
+    assert len({(look["color"], look["linestyle"]) for look in more.values()}) == 26

@@ -93,12 +93,15 @@ MINIMAL_RESOLVED: dict[str, Any] = {
     "method": {
         "name": "dusa",
         "restrict_to": "all",
+        "diversity": 0.0,
         "num_top": 4,
         "num_random": 2,
         "temperature": 1.0,
         "candidate_draw": "multinomial",
         "normalise_logits": True,
         "loss": {"distance": "mse", "p": 0.5, "c": 0.001, "cosine_weight": 0.0},
+        "transformer_backward": "all",
+        "guide_gradient_share": 1.0,
     },
     "optimizer": {
         "lr": 1e-5,

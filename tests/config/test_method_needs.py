@@ -14,6 +14,7 @@ NEEDS = {
     "source": ("nothing", False, True, 1, False),
     "bn": ("nothing", False, True, 1, False),
     "tent": ("norms", False, False, 1, False),
+    "shot": ("norms", False, False, 1, False),
     "eata": ("norms", False, False, 1, False),
     "sar": ("early_norms", False, False, 1, False),
     "cotta": ("anything", False, False, 1, True),

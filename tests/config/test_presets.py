@@ -150,7 +150,7 @@ def test_presets_are_checked_along_with_the_command_line(tmp_path: Path) -> None
         load(tmp_path, text.replace("{transformer: {num_classes: 12}}", "{}"), "classifier.trainable=x")
 
 
-NORMS = ("tent", "eata", "sar", "rotta", "deyo", "roid")
+NORMS = ("tent", "shot", "eata", "sar", "rotta", "deyo", "roid")
 
 
 @pytest.mark.parametrize("method", [*NORMS, "cotta"])

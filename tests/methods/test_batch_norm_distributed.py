@@ -23,11 +23,13 @@ from dusa_ignite.methods.dusa import Dusa
 from dusa_ignite.methods.eata import Eata
 from dusa_ignite.methods.roid import Roid
 from dusa_ignite.methods.sar import Sar
+from dusa_ignite.methods.shot import Shot
 from dusa_ignite.methods.tent import Tent
 from dusa_ignite.testing import sharp_classifier
 
 METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
     "tent": (Tent, {}),
+    "shot": (Shot, {}),
     "eata": (Eata, {"entropy_margin": 0.2, "redundancy_margin": 0.95, "beta": 0.0}),
     "sar": (Sar, {"entropy_margin": 0.2, "recovery_threshold": 0.0}),
     "deyo": (Deyo, {"entropy_threshold": 0.6, "plpd_threshold": 0.1, "destruction": "pixel"}),
@@ -35,6 +37,7 @@ METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
     "roid": (Roid, {}),
     "roid, certain": (Roid, {"consistency": False}),
     "dusa": (Dusa, {"num_top": 2, "num_random": 1}),
+    "dusa, diverse": (Dusa, {"num_top": 2, "num_random": 1, "diversity": 0.5}),
 }
 BATCHES = [
     ("fog", 0, 5),

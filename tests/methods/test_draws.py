@@ -39,12 +39,27 @@ def test_time_and_noise_sample_by_sample_then_gumbel() -> None:
     assert (draws.times.dtype, draws.noise.dtype, draws.gumbel.dtype) == (torch.float64, torch.float32, torch.float64)
 
 
+def test_uniform_numbers_come_last() -> None:
+    before, draws = make(5, 6), make(5, 6, num_uniform=2)
+    for name in ("times", "noise", "gumbel"):
+        assert torch.equal(getattr(draws, name), getattr(before, name))
+    assert (before.uniform.shape, draws.uniform.shape, draws.uniform.dtype) == ((2, 0), (2, 2), torch.float64)
+    assert draws.guide_weight.tolist() == [1, 1]
+    for image, seed in enumerate((5, 6)):
+        own = torch.Generator().manual_seed(seed)
+        for _ in range(2):
+            torch.rand((), generator=own)
+            torch.randn(SHAPE, generator=own)
+        torch.empty(5, dtype=torch.float64).exponential_(generator=own)
+        assert torch.equal(draws.uniform[image], torch.rand(2, dtype=torch.float64, generator=own))
+
+
 def test_draws_belong_to_their_image() -> None:
     torch.manual_seed(0)
-    together = make(5, 6, 7)
+    together = make(5, 6, 7, num_uniform=1)
     torch.manual_seed(1)
     for image, seed in enumerate((5, 6, 7)):
-        alone, part = make(seed), together[image : image + 1]
+        alone, part = make(seed, num_uniform=1), together[image : image + 1]
         assert all(torch.equal(*pair) for pair in zip(vars(alone).values(), vars(part).values(), strict=True))
 
 

@@ -17,6 +17,7 @@ METHODS = {
     "bn": made.make_bn,
     "bn, mixed": made.make_mixed_bn,
     "tent": made.make_tent,
+    "shot": made.make_shot,
     "eata": made.make_eata,
     "eta": made.make_eta,
     "sar": made.make_sar,
@@ -29,6 +30,9 @@ METHODS = {
     "lame": made.make_lame,
     "lame with a hidden layer": made.make_mobile_lame,
     "diffusion_tta": made.make_diffusion_tta,
+    "dusa, diverse": made.make_diverse_dusa,
+    "dusa, sampled": made.make_dusa_sampled,
+    "dusa, sampled for a share": made.make_dusa_sharing,
     "dusa_u": made.make_dusa_u,
 }
 NONE = [("snow", 7, 0)]

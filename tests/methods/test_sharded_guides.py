@@ -22,6 +22,12 @@ pytestmark = pytest.mark.slow
 
 METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
     "dusa": (Dusa, {"num_top": 2, "num_random": 1}),
+    "dusa, diverse": (Dusa, {"num_top": 2, "num_random": 1, "diversity": 0.5}),
+    "dusa, sampled": (Dusa, {"num_top": 2, "num_random": 1, "transformer_backward": "sampled"}),
+    "dusa, sampled for a share": (
+        Dusa,  # 1 of 5, of 4 and of 1 images
+        {"num_top": 2, "num_random": 1, "transformer_backward": "sampled", "guide_gradient_share": 0.2},
+    ),
     "dusa_u": (DusaU, {"num_top": 2, "num_random": 1}),
     "diffusion_tta": (DiffusionTta, {"num_samples": 2}),
 }

@@ -156,6 +156,15 @@ def test_every_method_can_be_estimated(method: Any) -> None:
     assert found.parts["activations"] > 0
 
 
+def test_sampled_candidates_need_less() -> None:
+    def activations(*overrides: str) -> int:
+        return memory_of(digits("norm_ema=null", *overrides)).parts["activations"]
+
+    sampled = activations("method.transformer_backward=sampled")
+    assert sampled < 0.4 * activations()
+    assert activations("method.transformer_backward=sampled", "method.guide_gradient_share=0.25") < sampled
+
+
 def test_a_gpu_and_the_memory_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.idist, "device", lambda: torch.device("cuda:0"))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5 * 2**30, 9 * 2**30))

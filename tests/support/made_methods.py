@@ -13,6 +13,7 @@ from dusa_ignite.methods.bn import Bn
 from dusa_ignite.methods.cotta import Cotta
 from dusa_ignite.methods.deyo import Deyo
 from dusa_ignite.methods.diffusion_tta import DiffusionTta
+from dusa_ignite.methods.dusa import Dusa
 from dusa_ignite.methods.dusa_u import DusaU
 from dusa_ignite.methods.eata import Eata
 from dusa_ignite.methods.fisher import fisher_information
@@ -21,6 +22,7 @@ from dusa_ignite.methods.mixed_statistics import batch_norm_layers
 from dusa_ignite.methods.roid import Roid
 from dusa_ignite.methods.rotta import Rotta
 from dusa_ignite.methods.sar import Sar
+from dusa_ignite.methods.shot import Shot
 from dusa_ignite.methods.tent import Tent
 from dusa_ignite.models import Classifier
 from dusa_ignite.testing import Run, sharp_classifier
@@ -60,6 +62,14 @@ def make_tent(**options: Any) -> Run:
 
 def make_tent_with_batch_norm(**options: Any) -> Run:
     return make_tent(classifier=sharp_classifier("test_resnet"), **options)
+
+
+def make_shot(**options: Any) -> Run:
+    return Run(Shot, **{"classifier": sharp_classifier(), "lr": SHARP_LR, **options})
+
+
+def make_shot_with_batch_norm(**options: Any) -> Run:
+    return make_shot(classifier=sharp_classifier("test_resnet"), **options)
 
 
 def make_eata(**options: Any) -> Run:
@@ -123,6 +133,23 @@ def make_mobile_lame(**options: Any) -> Run:
 
 def make_diffusion_tta(**options: Any) -> Run:
     return Run(DiffusionTta, **{"num_samples": 2, **options})
+
+
+def make_dusa(**options: Any) -> Run:
+    return Run(Dusa, **{"num_top": 2, "num_random": 1, **options})
+
+
+def make_diverse_dusa(**options: Any) -> Run:
+    return make_dusa(**{"diversity": 0.5, **options})
+
+
+def make_dusa_sampled(**options: Any) -> Run:
+    return make_dusa(**{"transformer_backward": "sampled", **options})
+
+
+def make_dusa_sharing(**options: Any) -> Run:
+    """Two images of five, two of three and one of one carry the guide's gradient."""
+    return make_dusa_sampled(**{"guide_gradient_share": 0.5, **options})
 
 
 def make_dusa_u(**options: Any) -> Run:
