@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 SOURCE = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package puts it
-CLASSES = "top trouser pullover dress coat sandal shirt sneaker bag boot".split()
+CLASSES = ["top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 
 
 def read(name, header):

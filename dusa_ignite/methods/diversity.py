@@ -12,15 +12,11 @@ probabilities add up to 1 the 1 has no effect. So, once m is known,
 
 is each image's part: the mean over the batch has the term's value and its exact gradient, in whatever pieces it is
 taken.
-
-A rule whose weight depends on what was seen before keeps that in ``state_dict``; the methods that use a rule keep it
-with their own state, so it is saved with a run and forgotten at a reset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -36,32 +32,16 @@ DIVERSITY = (
 """What the option is, for all methods that have it."""
 
 
-class MeanEntropy:
-    """The same weight for every batch.
+def diversity_terms(weight: float, logits: Callable[[], torch.Tensor], total: int) -> ImageTerms | None:
+    """The images' terms, with m of the global batch; ``None`` = there is no term, and no logits are asked for.
 
     Args:
         weight: of the term, >= 0; 0 = there is none.
+        logits: returns those of this process's images (B, C). All processes must take part.
+        total: images in the global batch, >= 0.
     """
-
-    def __init__(self, weight: float) -> None:
-        self.weight = weight
-
-    def of_batch(self, logits: Callable[[], torch.Tensor], total: int) -> ImageTerms | None:
-        """The images' terms, with m of the global batch; ``None`` = there is no term, and no logits are asked for.
-
-        Args:
-            logits: returns those of this process's images (B, C). All processes must take part.
-            total: images in the global batch, >= 0.
-        """
-        if not self.weight:
-            return None
-        mean = all_sum(logits().detach().softmax(dim=1).sum(dim=0)) / max(total, 1)
-        log_mean = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()  # a class that nothing is near has p = 0 as well
-        return lambda some: self.weight * (some.softmax(dim=1) @ log_mean.to(some))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing is remembered between batches."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """There is nothing to take over."""
+    if not weight:
+        return None
+    mean = all_sum(logits().detach().softmax(dim=1).sum(dim=0)) / max(total, 1)
+    log_mean = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()  # a class that nothing is near has p = 0 as well
+    return lambda some: weight * (some.softmax(dim=1) @ log_mean.to(some))

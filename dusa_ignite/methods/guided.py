@@ -11,7 +11,7 @@ from pydantic import Field
 from dusa_ignite.distributed.collectives import all_reduce_gradients, global_max, global_sum
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step
-from dusa_ignite.methods.diversity import DIVERSITY, MeanEntropy
+from dusa_ignite.methods.diversity import DIVERSITY, diversity_terms
 from dusa_ignite.methods.draws import Draws, draw_batch
 from dusa_ignite.methods.step import finite_step
 from dusa_ignite.models.forward import DeferredBackward, micro_batches, slices
@@ -34,10 +34,6 @@ class GuidedMethod(Method):
         diversity: float = Field(default=0.0, ge=0, description=f"{DIVERSITY}; 0 = none (published)")
 
     guided: ClassVar[bool] = True
-
-    def __init__(self, options: Options | None = None, **parts: Any) -> None:
-        super().__init__(options, **parts)
-        self.diversity = MeanEntropy(self.options.diversity)
 
     @property
     def num_columns(self) -> int:
@@ -101,7 +97,9 @@ class GuidedMethod(Method):
         with self.guide.weights_cast_once(self.device):
             pieces = micro_batches(self.classifier, count, micro_batch_size=self.micro_batch_size)
             only = self.forward(images) if len(pieces) == 1 else None
-            diversity = self.diversity.of_batch(lambda: only.logits if only else self.predict(images), total)
+            diversity = diversity_terms(
+                self.options.diversity, lambda: only.logits if only else self.predict(images), total
+            )
             for outer in pieces:
                 own = only or self.forward(images[outer])
                 for inner in slices(len(own.logits), self.micro_batch_size):
@@ -155,14 +153,6 @@ class GuidedMethod(Method):
         All processes must take part.
         """
         return draws
-
-    def state_dict(self) -> dict[str, Any]:
-        """What the reward of diverse predictions remembers."""
-        return self.diversity.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Hand it on."""
-        self.diversity.load_state_dict(state)
 
     def idle(self, no_logits: torch.Tensor) -> None:
         """Run the objective on a black image without weight, because other processes run it on theirs.

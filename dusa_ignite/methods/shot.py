@@ -15,7 +15,7 @@ extractor only the affine parameters of the norm layers learn, as in Tent, which
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -23,7 +23,7 @@ from pydantic import Field
 from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step, Trains
-from dusa_ignite.methods.diversity import DIVERSITY, MeanEntropy
+from dusa_ignite.methods.diversity import DIVERSITY, diversity_terms
 from dusa_ignite.methods.entropy import entropy
 from dusa_ignite.models.views import Images
 
@@ -39,16 +39,12 @@ class Shot(Method):
 
     trains: ClassVar[Trains] = "norms"
 
-    def __init__(self, options: Options | None = None, **parts: Any) -> None:
-        super().__init__(options, **parts)
-        self.diversity = MeanEntropy(self.options.diversity)
-
     def adapt(self, images: Images, batch: Batch) -> Step:
         """All images count alike."""
         total = int(global_sum(len(batch["index"])))
 
         def objective(logits: torch.Tensor) -> torch.Tensor:
-            terms, diversity = entropy(logits), self.diversity.of_batch(lambda: logits, total)
+            terms, diversity = entropy(logits), diversity_terms(self.options.diversity, lambda: logits, total)
             if diversity:
                 terms = terms + diversity(logits)
             return terms.sum() / max(total, 1)
@@ -59,11 +55,3 @@ class Shot(Method):
             return Step(logits)
         loss = global_sum(share.item())
         return Step(logits, loss, stepped=self.step(loss))
-
-    def state_dict(self) -> dict[str, Any]:
-        """What the reward of diverse predictions remembers."""
-        return self.diversity.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Hand it on."""
-        self.diversity.load_state_dict(state)

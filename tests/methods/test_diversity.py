@@ -12,7 +12,7 @@ from support import made_methods as made
 from support import method_runs as toys
 from support.toys import toy_classifier
 
-from dusa_ignite.methods.diversity import MeanEntropy
+from dusa_ignite.methods.diversity import diversity_terms
 from dusa_ignite.models import forward
 from dusa_ignite.testing import Run
 
@@ -37,7 +37,7 @@ def term(logits: torch.Tensor) -> torch.Tensor:
 
 def test_value_by_hand() -> None:
     logits = torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.0, 1.0]], dtype=torch.float64).log().clamp_min(-1e4)
-    of_images = MeanEntropy(2.0).of_batch(lambda: logits, 3)
+    of_images = diversity_terms(2.0, lambda: logits, 3)
     assert of_images is not None
     expected = 2 * (0.25 * math.log(0.25) + 0.75 * math.log(0.75))  # m = (1/4, 3/4)
     assert of_images(logits).mean().item() == pytest.approx(expected, abs=1e-15)
@@ -49,7 +49,7 @@ def test_the_gradient_is_exact_in_any_pieces() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = (3 * torch.randn(5, 4, dtype=torch.float64, generator=generator)).requires_grad_()
     (expected,) = torch.autograd.grad(WEIGHT * term(logits), logits)
-    of_images = MeanEntropy(WEIGHT).of_batch(lambda: logits, 5)
+    of_images = diversity_terms(WEIGHT, lambda: logits, 5)
     assert of_images is not None
     for part in (slice(0, 2), slice(2, 5)):
         (of_images(logits[part]).sum() / 5).backward()
@@ -58,7 +58,7 @@ def test_the_gradient_is_exact_in_any_pieces() -> None:
 
 def test_a_class_that_nothing_is_near_is_no_nan() -> None:
     logits = torch.tensor([[1e4, 0.0, -1e4], [1e4, 0.0, -1e4]], requires_grad=True)
-    of_images = MeanEntropy(1.0).of_batch(lambda: logits, 2)
+    of_images = diversity_terms(1.0, lambda: logits, 2)
     assert of_images is not None
     value = of_images(logits).mean()
     value.backward()
@@ -68,8 +68,7 @@ def test_a_class_that_nothing_is_near_is_no_nan() -> None:
 
 
 def test_without_weight_there_is_no_term() -> None:
-    assert MeanEntropy(0.0).of_batch(no_logits, 3) is None
-    assert MeanEntropy(0.0).state_dict() == {}
+    assert diversity_terms(0.0, no_logits, 3) is None
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -14,14 +14,14 @@ from support.made_methods import make_shot_with_batch_norm as make_with_batch_no
 from support.made_methods import make_tent
 from support.toys import toy_classifier
 
-from dusa_ignite.methods.diversity import MeanEntropy
+from dusa_ignite.methods.diversity import diversity_terms
 from dusa_ignite.methods.entropy import entropy
 from dusa_ignite.testing import sharp_classifier
 
 
 def test_loss_by_hand() -> None:
     logits = torch.tensor([[0.5, 0.5], [0.25, 0.75]], dtype=torch.float64).log()
-    of_images = MeanEntropy(1.0).of_batch(lambda: logits, 2)
+    of_images = diversity_terms(1.0, lambda: logits, 2)
     assert of_images is not None
     sure = (math.log(2) + 0.25 * math.log(4) + 0.75 * math.log(4 / 3)) / 2
     even = 0.375 * math.log(0.375) + 0.625 * math.log(0.625)
