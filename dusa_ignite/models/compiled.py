@@ -23,6 +23,7 @@ from dusa_ignite.models.guides import Guide
 logger = logging.getLogger(__name__)
 
 CLASSIFIER_BLOCKS = ("blocks", "stages")  # where timm's models keep them
+OPTIONS: dict[str, Any] = {"dynamic": False}  # of torch.compile
 
 
 def check_compiler(device: torch.device) -> None:
@@ -74,7 +75,7 @@ def compile_blocks(classifier: Classifier, guide: Guide | None) -> None:
 
 def _compile(blocks: list[nn.Module], *, around: nn.Module, name: str) -> None:
     for block in blocks:
-        block.compile(dynamic=False)
+        block.compile(**OPTIONS)
     entry = (
         "forward_embedded" if hasattr(around, "forward_embedded") else "forward"
     )  # the one that every pass goes through

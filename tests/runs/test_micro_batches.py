@@ -32,13 +32,14 @@ def test_sizes_cut_a_share_into_equal_pieces() -> None:
     assert sizes_of(1) == [1]
 
 
-@pytest.mark.parametrize(("fits", "expected"), [(8, 8), (4, 4), (2, 2), (1, 1), (0, 1)])
+@pytest.mark.parametrize(("fits", "expected"), [(64, 64), (16, 16), (4, 4), (0, 1)])
 def test_the_largest_size_that_fits(fits: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    totals = {size: memory_of(digits(f"data.micro_batch_size={size}")).total for size in (1, 2, 4, 8)}
-    assert totals[1] < totals[2] < totals[4] < totals[8]
-    free = int(totals[fits] / SHARE) + 1 if fits else totals[1]
+    sizes = (4, 8, 16, 32, 64)
+    totals = {size: memory_of(digits("data.batch_size=64", f"data.micro_batch_size={size}")).total for size in sizes}
+    assert sorted(set(totals.values())) == list(totals.values())
+    free = int(totals[fits] / SHARE) + 1 if fits else 1000
     monkeypatch.setattr(memory, "free_memory", lambda: free)
-    assert micro_batch_size_of(resolved(digits("data.micro_batch_size=auto"))) == expected
+    assert micro_batch_size_of(resolved(digits("data.batch_size=64", "data.micro_batch_size=auto"))) == expected
 
 
 def test_a_number_stays_and_a_recorded_one_counts() -> None:
