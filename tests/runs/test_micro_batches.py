@@ -15,8 +15,8 @@ from dusa_ignite.errors import ConfigError
 from dusa_ignite.runs import assemble_models, memory, micro_batches
 from dusa_ignite.runs.adapt import adapt
 from dusa_ignite.runs.assemble_models import micro_batch_size_of
-from dusa_ignite.runs.memory import memory_of
-from dusa_ignite.runs.micro_batches import SHARE, resolved, sizes_of
+from dusa_ignite.runs.memory import Memory, Need
+from dusa_ignite.runs.micro_batches import resolved, sizes_of
 from dusa_ignite.runs.numerics import set_up_torch
 
 QUICK = ("data.clean_root=null", "data.limit=16", "data.batch_size=8", "data.corruptions=[fog]", "run.num_threads=1")
@@ -32,13 +32,14 @@ def test_sizes_cut_a_share_into_equal_pieces() -> None:
     assert sizes_of(1) == [1]
 
 
-@pytest.mark.parametrize(("fits", "expected"), [(64, 64), (16, 16), (4, 4), (0, 1)])
-def test_the_largest_size_that_fits(fits: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = (4, 8, 16, 32, 64)
-    totals = {size: memory_of(digits("data.batch_size=64", f"data.micro_batch_size={size}")).total for size in sizes}
-    assert sorted(set(totals.values())) == list(totals.values())
-    free = int(totals[fits] / SHARE) + 1 if fits else 1000
-    monkeypatch.setattr(memory, "free_memory", lambda: free)
+@pytest.mark.parametrize(("free", "expected"), [(6400, 32), (7112, 64), (1000, 8), (112, 1), (10, 1)])
+def test_the_largest_size_that_fits(free: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image takes 100 bytes, and nine tenths of the free ones may be used."""
+
+    def estimate(config: Any, **_: Any) -> Memory:
+        return Memory((Need("on the CPU", {"activations": 100 * micro_batch_size_of(config)}, free),))
+
+    monkeypatch.setattr(micro_batches, "memory_of", estimate)
     assert micro_batch_size_of(resolved(digits("data.batch_size=64", "data.micro_batch_size=auto"))) == expected
 
 
