@@ -138,8 +138,7 @@ def description_of(config: Config, data: FoundData, classifier: Classifier, guid
 
 def set_up(config: Config) -> None:
     """Seeds, determinism, threads, and how float32 is multiplied."""
-    run = config.run
-    set_up_torch(seed=config.seed, deterministic=run.deterministic, num_threads=run.num_threads, tf32=run.tf32)
+    set_up_torch(seed=config.seed, **config.run.model_dump(include={"deterministic", "num_threads", "tf32"}))
 
 
 def check_options_of(config: Config) -> CheckOptions:

@@ -129,11 +129,7 @@ def restrict_models(
 
 
 def micro_batch_size_of(config: Config) -> int:
-    """Images in the graph at once.
-
-    Raises:
-        ValueError: it is still to be found.
-    """
+    """Images in the graph at once; a ValueError where it is still to be found."""
     size = config.data.micro_batch_size
     if size == "auto":
         raise ValueError("data.micro_batch_size is auto; dusa_ignite.runs.micro_batches.resolved makes a number of it")
@@ -141,11 +137,7 @@ def micro_batch_size_of(config: Config) -> int:
 
 
 def compile_models(config: Config, classifier: Classifier, guide: Guide | None) -> None:
-    """``run.compile: blocks``, where it is asked for.
-
-    Raises:
-        ConfigError: torch.compile does not work here, or the guide has no blocks.
-    """
+    """As ``run.compile`` says; see :func:`dusa_ignite.models.compiled.compile_blocks`."""
     if config.run.compile == "blocks":
         check_compiler(idist.device())
         compile_blocks(classifier, guide)
@@ -238,8 +230,7 @@ def adapter_parts(config: Config) -> dict[str, Any]:
         )
     if config.distributed.strategy == "fsdp" or idist.get_world_size() > 1:
         raise ConfigError("distributed: an adapter works in one process; set distributed.strategy=ddp, start it once")
-    run = config.run
-    set_up_torch(seed=config.seed, deterministic=run.deterministic, num_threads=run.num_threads, tf32=run.tf32)
+    set_up_torch(seed=config.seed, **config.run.model_dump(include={"deterministic", "num_threads", "tf32"}))
     given = config.classifier
     known = metadata_of(given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes)
     classifier, guide = classifier_of(config), guide_of(config)
