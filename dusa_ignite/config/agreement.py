@@ -24,6 +24,7 @@ def contradictions(name: str, sections: Mapping[str, Any]) -> list[Problem]:
     method = find_method(name)
     problems = list(_stream_problems(method, name, sections))
     problems += _monitor_problems(sections)
+    problems += _speed_problems(method, sections)
     classifier, options = sections.get("classifier"), sections.get("method")
     if classifier and options:
         problems += options.problems(num_classes=classifier.num_classes)
@@ -68,6 +69,25 @@ def _monitor_problems(sections: Mapping[str, Any]) -> Iterator[Problem]:
             ("monitor.action", "distributed.strategy"),
             "'rollback' is not allowed; allowed: warn | stop | off, as a checkpoint cannot hold a second state of what "
             "fsdp has sharded",
+        )
+
+
+def _speed_problems(method: type[Method], sections: Mapping[str, Any]) -> Iterator[Problem]:
+    run, classifier, distributed = (sections.get(name) for name in ("run", "classifier", "distributed"))
+    if run and classifier and run.precision == "float64" and classifier.precision != "float32":
+        yield Problem(
+            ("classifier.precision", "run.precision"),
+            f"{classifier.precision!r} is not allowed; allowed: float32, as run.precision=float64 is for everything",
+        )
+    if classifier and classifier.precision == "float16" and not method.guided and method.trains != "nothing":
+        yield Problem(
+            ("classifier.precision", "method.name"),
+            "'float16' is not allowed; allowed: float32 | bfloat16, as only methods with a guide scale their loss",
+        )
+    if run and distributed and run.compile == "blocks" and distributed.strategy == "fsdp":
+        yield Problem(
+            ("run.compile", "distributed.strategy"),
+            "'blocks' is not allowed; allowed: off, as fsdp gathers the weights of a block before each of its passes",
         )
 
 

@@ -49,6 +49,15 @@ class RunOptions(Section):
         "float32; auto = bfloat16 on GPUs that have it, else float32",
     )
     deterministic: bool = Field(default=True, description="torch's deterministic algorithms; may be slower on GPUs")
+    tf32: bool = Field(
+        default=False,
+        description="let GPUs multiply float32 matrices in TF32, 10 bits of mantissa; in convolutions they do anyway",
+    )
+    compile: Literal["off", "blocks"] = Field(
+        default="off",
+        description="blocks = torch.compile for the guide's transformer blocks, the VAE's encoder and the classifier's "
+        "blocks",
+    )
     num_threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads of torch, >= 1; null = torch's choice"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -29,8 +29,9 @@ class DataSet(Section):
 
     name: str = Field(description="the data set")
     batch_size: int = Field(default=64, ge=1, le=65536, description="images per update, over all processes, >= 1")
-    micro_batch_size: int = Field(
-        default=8, ge=1, le=65536, description="images in the graph at once, >= 1; no effect on results"
+    micro_batch_size: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = Field(
+        default=8,
+        description="images in the graph at once, >= 1, or auto = as many as fit; no effect on results",
     )
     shuffle: bool = Field(default=True, description="whether a task's images come in random order")
     correlation: float = Field(default=0.1, gt=0, description="of labels in setting=correlated, > 0; small = bursts")

@@ -130,4 +130,5 @@ class ClassifierExport:
 
 
 def _single(value: torch.Tensor) -> torch.Tensor:
-    return value.float() if value.dtype == torch.float64 else value
+    single = value.float() if value.dtype == torch.float64 else value
+    return single.contiguous()  # whatever classifier.channels_last has made of it

@@ -19,6 +19,7 @@ from dusa_ignite.methods.optimizers import Adam, OptimizerOptions
 from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.guides.times import FixedTime, TimeOptions
 from dusa_ignite.runs.assemble_models import adapter_parts
+from dusa_ignite.runs.micro_batches import resolved
 from dusa_ignite.utils.shipped import locate_config
 
 
@@ -114,7 +115,7 @@ class Adapter(SharedLearner):
                 raise ValueError("overrides are of a file; a loaded config has had its own")
         else:
             config = load_config(locate_config(config), overrides)
-        adapter = cls(**adapter_parts(config))
+        adapter = cls(**adapter_parts(resolved(config, whole_run=False)))
         adapter.config = config
         return adapter
 

@@ -20,7 +20,14 @@ from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.guides.times import TimeOptions
 from dusa_ignite.models.norms import set_trainable
 from dusa_ignite.models.weights import weights_sha256
-from dusa_ignite.runs.learning import build_method, build_monitor, build_optimizer, let_early_norms_learn, stateful_of
+from dusa_ignite.runs.learning import (
+    build_method,
+    build_monitor,
+    build_optimizer,
+    let_early_norms_learn,
+    scaler_for,
+    stateful_of,
+)
 
 
 @dataclass(frozen=True)
@@ -73,14 +80,13 @@ def make_parts(
     made_of = _describe(classifier, guide, {**options, "setting": setting, "seed": seed})
     watching = build_monitor(monitor, method, classifier, setting=setting, micro_batch_size=micro_batch_size)
     steps = build_optimizer(optimizer, classifier, guide) if learns else None
-    float16 = guide is not None and guide.autocast_dtype is torch.float16
     update = build_method(
         method,
         classifier,
         guide,
         steps,
         time=time.sampler(),
-        scaler=torch.amp.GradScaler(next(classifier.parameters()).device.type, enabled=float16),
+        scaler=scaler_for(classifier, guide),
         setting=setting,
         seed=seed,
         micro_batch_size=micro_batch_size,

@@ -54,6 +54,14 @@ class ClassifierOptions(Section):
     batch_norm: Literal["batch", "source"] = Field(
         default="batch", description="BatchNorm normalises with the batch's or with the stored source statistics"
     )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32",
+        description="what it computes in: float32 = as run.precision says of all but the guide; bfloat16 or float16 = "
+        "autocast, parameters and logits in float32",
+    )
+    channels_last: bool = Field(
+        default=False, description="lay out images and convolutions' weights channel by channel of a pixel"
+    )
     options: dict[str, JsonValue] = Field(
         default={}, description="further keyword arguments of timm.create_model, or of your factory"
     )

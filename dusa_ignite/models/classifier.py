@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -61,10 +62,25 @@ class Classifier(nn.Module):
         self.squash = self.source_view.crop_mode == "squash"
         self.batch_norm = batch_norm
         self.model_args = dict(model_args or {})
+        self.autocast_dtype: torch.dtype | None = None
+        self.channels_last = False
         self.register_buffer("mean", torch.tensor(self.source_view.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(self.source_view.std).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("columns", None, persistent=False)
         self.train(False)
+
+    def compute_in(self, dtype: torch.dtype | None, *, channels_last: bool = False) -> None:
+        """From now on the backbone computes in another way; its parameters stay in float32, and so do the logits.
+
+        Args:
+            dtype: half precision, by autocast; ``None`` = that of the parameters.
+            channels_last: images, feature maps and the weights of convolutions lie in memory channel by channel of a
+                pixel, which the GPU's convolutions like.
+        """
+        self.autocast_dtype = dtype
+        self.channels_last = channels_last
+        if channels_last:
+            self.backbone.to(memory_format=torch.channels_last)
 
     def restrict_to(self, columns: torch.Tensor) -> None:
         """From now on there are only these classes: logits are (B, K), and ``num_classes`` is K.
@@ -101,17 +117,30 @@ class Classifier(nn.Module):
 
     def view(self, images: Images) -> torch.Tensor:
         """(B, 3, S, S): the crop, normalised with the backbone's mean and standard deviation."""
-        return (self.crop(images) - self.mean) / self.std
+        view = (self.crop(images) - self.mean) / self.std
+        return view.contiguous(memory_format=torch.channels_last) if self.channels_last else view
+
+    def _autocast(self, view: torch.Tensor) -> AbstractContextManager:
+        if self.autocast_dtype is None or view.is_meta:  # the meta device knows no autocast
+            return nullcontext()
+        # No cast of a weight may outlive its pass: the next one may come behind the optimizer's step.
+        return torch.autocast(view.device.type, dtype=self.autocast_dtype, cache_enabled=False)
+
+    def _logits(self, images: Images) -> torch.Tensor:
+        view = self.view(images)
+        with self._autocast(view):
+            logits = self.backbone(view)
+        return self._of_columns(logits if self.autocast_dtype is None else logits.to(view.dtype))
 
     def forward(self, images: Images) -> torch.Tensor:
         """Logits (B, num_classes) of float RGB images in [0, 1]: (B, 3, H, W), or a list of (3, H, W)."""
         if len(images) == 1 and self.uses_batch_statistics:
             return self._single(images)
-        return self._of_columns(self.backbone(self.view(images)))
+        return self._logits(images)
 
     def _single(self, images: Images) -> torch.Tensor:
         try:
-            return self._of_columns(self.backbone(self.view(images)))
+            return self._logits(images)
         except ValueError as error:  # where the feature map has shrunk to one pixel
             raise DataError(
                 f"a batch of one image has no statistics for BatchNorm ({error}); choose data.batch_size so that no "
@@ -129,12 +158,17 @@ class Classifier(nn.Module):
                 f"classifier: {type(self.backbone).__name__} has no forward_features and forward_head as timm's models "
                 "have, which this method looks at; add them, or take another method"
             )
-        return self.backbone.forward_features(self.view(images))
+        view = self.view(images)
+        with self._autocast(view):
+            return self.backbone.forward_features(view)
 
     def forward_with_features(self, images: Images) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (B, num_classes) and the pooled features before the last layer (B, D)."""
         maps = self.forward_features(images)
-        return self._of_columns(self.backbone.forward_head(maps)), self.backbone.forward_head(maps, pre_logits=True)
+        with self._autocast(maps):
+            logits, pooled = self.backbone.forward_head(maps), self.backbone.forward_head(maps, pre_logits=True)
+        logits, pooled = logits.to(self.mean.dtype), pooled.to(self.mean.dtype)
+        return self._of_columns(logits), pooled
 
     @property
     def uses_batch_statistics(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -103,9 +104,19 @@ class AsOnDevice(TorchFunctionMode):
         half: the dtype of autocast for layers, convolutions and products; ``None`` = none.
     """
 
+    active: ClassVar[list[AsOnDevice]] = []
+
     def __init__(self, half: torch.dtype | None = None) -> None:
         super().__init__()
         self.half = half
+
+    def __enter__(self) -> AsOnDevice:
+        AsOnDevice.active.append(self)
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        AsOnDevice.active.pop()
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call it, or what stands for it."""
@@ -119,6 +130,11 @@ class AsOnDevice(TorchFunctionMode):
     def _cast(self, value: Any) -> Any:
         is_float = isinstance(value, torch.Tensor) and value.dtype is torch.float32
         return value.to(self.half) if is_float and self.half is not None else value
+
+
+def recomputed() -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Contexts of a pass and of the same pass made again on the way back, where torch has left all modes."""
+    return nullcontext(), AsOnDevice(AsOnDevice.active[-1].half) if AsOnDevice.active else nullcontext()
 
 
 class _FusedAttention(torch.autograd.Function):

@@ -30,8 +30,8 @@ def trained(model: nn.Module) -> list[torch.Tensor]:
 def classifier_usage(classifier: Classifier, images: int, *, graph: bool) -> Usage:
     """A pass of so many images, in the classifier's own size, and the way back where there is a ``graph``."""
     size, some = classifier.image_size, next(classifier.parameters())
-    batch = some.new_empty(images, 3, size, size)
-    return usage(lambda: classifier(batch), present=[*weights(classifier), batch], graph=graph)
+    batch, half = some.new_empty(images, 3, size, size), classifier.autocast_dtype
+    return usage(lambda: classifier(batch), present=[*weights(classifier), batch], graph=graph, half=half)
 
 
 def transformer_usage(guide: Guide, passes: int, *, graph: bool, embedded: bool) -> Usage:

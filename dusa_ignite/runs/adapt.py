@@ -35,6 +35,7 @@ from dusa_ignite.runs.assemble import Parts, assemble
 from dusa_ignite.runs.finish import finish, save_rows_to
 from dusa_ignite.runs.folder import log_to
 from dusa_ignite.runs.memory_check import explained
+from dusa_ignite.runs.micro_batches import resolved
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,9 @@ def adapt(local_rank: int, config: Config, overwrite: bool = False) -> None:
             return
         resumed = start == "unfinished"
         updated = resumed and on_rank_zero(lambda: bool(saved(folder / files.CHECKPOINTS)))
-        parts = assemble(config, resumed=resumed, updated=updated)
+        found_before = on_rank_zero(lambda: claim.recorded_micro_batch_size(folder)) if resumed else None
+        sized = resolved(config, recorded=found_before)
+        parts = assemble(sized, resumed=resumed, updated=updated)
         checkpoint = claim.load_checkpoint(folder, parts.description) if resumed else None
         on_rank_zero(lambda: claim.start_folder(folder, config, parts.description, new=checkpoint is None))
         run(parts, folder, checkpoint=checkpoint, resumed=resumed)

@@ -27,9 +27,11 @@ from dusa_ignite.runs.assemble_models import (
     check_guide_of,
     classifier_of,
     clean_result_of,
+    compile_models,
     guide_of,
     learns,
     method_of,
+    micro_batch_size_of,
     monitor_of,
     norm_ema_of,
     optimizer_of,
@@ -82,6 +84,7 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
     sharded = config.distributed.strategy == "fsdp"
     monitor = monitor_of(config, classifier)
     parallelize(classifier, guide, stream, sharded=sharded)
+    compile_models(config, classifier, guide)
     optimizer = optimizer_of(config, classifier, guide)
     method = method_of(config, classifier, guide, optimizer)
     norm_ema = norm_ema_of(config, classifier)
@@ -128,12 +131,18 @@ def description_of(config: Config, data: FoundData, classifier: Classifier, guid
         compute_dtype=(guide and autocast_dtype(config.run.precision)) or model_dtype(config.run.precision),
         own_parts=own_parts(config),
     )
-    return made_of | {"view": classifier.source_view.describe(), **data.describe()}
+    computed = {
+        "tf32": config.run.tf32,
+        "compile": config.run.compile,
+        "classifier_precision": config.classifier.precision,
+        "micro_batch_size": micro_batch_size_of(config),
+    }
+    return made_of | computed | {"view": classifier.source_view.describe(), **data.describe()}
 
 
 def set_up(config: Config) -> None:
-    """Seeds, determinism and threads."""
-    set_up_torch(seed=config.seed, deterministic=config.run.deterministic, num_threads=config.run.num_threads)
+    """Seeds, determinism, threads, and how float32 is multiplied."""
+    set_up_torch(seed=config.seed, **config.run.model_dump(include={"deterministic", "num_threads", "tf32"}))
 
 
 def check_options_of(config: Config) -> CheckOptions:

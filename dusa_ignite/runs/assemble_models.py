@@ -16,14 +16,16 @@ from dusa_ignite.handlers import HarmMonitor, NormEMA
 from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer, load_vae
+from dusa_ignite.models.compiled import check_compiler, compile_blocks
 from dusa_ignite.models.guides import find_family
+from dusa_ignite.models.guides.activation_checkpointing import checkpoint_blocks
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
 from dusa_ignite.models.metadata import metadata_of, names_in
 from dusa_ignite.runs import learning
 from dusa_ignite.runs.class_check import check_guide
 from dusa_ignite.runs.clean_check import CleanResult, measure_clean
-from dusa_ignite.runs.learning import build_method, build_monitor, build_optimizer, let_early_norms_learn
-from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
+from dusa_ignite.runs.learning import build_method, build_monitor, build_optimizer, let_early_norms_learn, scaler_for
+from dusa_ignite.runs.numerics import autocast_dtype, half_precision, model_dtype, set_up_torch
 
 META = torch.device("meta")
 
@@ -51,8 +53,10 @@ def classifier_of(config: Config, *, shapes_only: bool = False) -> Classifier:
         options["batch_norm"] = "source"
     if method.trains == "nothing":
         options["trainable"] = "none"
+    half, channels_last = half_precision(options.pop("precision")), options.pop("channels_last")
     classifier = build_classifier(options.pop("name"), **options, load=not shapes_only)
     classifier = classifier.to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
+    classifier.compute_in(half, channels_last=channels_last)
     if method.trains == "early_norms":
         let_early_norms_learn(classifier)
     return classifier
@@ -70,7 +74,7 @@ def guide_of(config: Config, *, shapes_only: bool = False) -> Guide | None:
     assert config.transformer is not None
     assert config.path is not None
     in_latents = config.vae.pretrained is not None
-    options = config.transformer.model_dump(exclude={"image_size", "trainable"})
+    options = config.transformer.model_dump(exclude={"image_size", "trainable", "activation_checkpointing"})
     checkpoint, vae = options.pop("checkpoint"), config.vae.pretrained
     if shapes_only:
         checkpoint, vae = "random", vae and "random"
@@ -82,6 +86,8 @@ def guide_of(config: Config, *, shapes_only: bool = False) -> Guide | None:
     )
     if not config.transformer.trainable:
         transformer.requires_grad_(False)
+    if config.transformer.activation_checkpointing == "blocks":
+        checkpoint_blocks(transformer)
     guide = Guide(
         transformer,
         path=find_family(config.transformer.family).paths[config.path.name],
@@ -137,6 +143,21 @@ def restrict_models(
         guide.restrict_to(columns)
 
 
+def micro_batch_size_of(config: Config) -> int:
+    """Images in the graph at once; a ValueError where it is still to be found."""
+    size = config.data.micro_batch_size
+    if size == "auto":
+        raise ValueError("data.micro_batch_size is auto; dusa_ignite.runs.micro_batches.resolved makes a number of it")
+    return size
+
+
+def compile_models(config: Config, classifier: Classifier, guide: Guide | None) -> None:
+    """As ``run.compile`` says; see :func:`dusa_ignite.models.compiled.compile_blocks`."""
+    if config.run.compile == "blocks":
+        check_compiler(idist.device())
+        compile_blocks(classifier, guide)
+
+
 def optimizer_of(config: Config, classifier: Classifier, guide: Guide | None) -> torch.optim.Optimizer | None:
     """One optimizer with a group for the classifier and one for the transformer; ``None`` where nothing learns."""
     if not learns(config):
@@ -155,10 +176,10 @@ def method_of(
         guide,
         optimizer,
         time=config.time.sampler(),
-        scaler=torch.amp.GradScaler(idist.device().type, enabled=autocast_dtype(config.run.precision) is torch.float16),
+        scaler=scaler_for(classifier, guide),
         setting=config.setting,
         seed=config.seed,
-        micro_batch_size=config.data.micro_batch_size,
+        micro_batch_size=micro_batch_size_of(config),
     )
 
 
@@ -166,7 +187,7 @@ def norm_ema_of(config: Config, classifier: Classifier) -> NormEMA | None:
     """The averaged norms, where asked for and where anything learns."""
     if config.norm_ema is None or not learns(config):
         return None
-    return NormEMA(classifier, micro_batch_size=config.data.micro_batch_size, **config.norm_ema.model_dump())
+    return NormEMA(classifier, micro_batch_size=micro_batch_size_of(config), **config.norm_ema.model_dump())
 
 
 def is_monitored(config: Config) -> bool:
@@ -181,7 +202,7 @@ def monitor_of(config: Config, classifier: Classifier) -> HarmMonitor | None:
         config.method,
         classifier,
         setting=config.setting,
-        micro_batch_size=config.data.micro_batch_size,
+        micro_batch_size=micro_batch_size_of(config),
     )
 
 
@@ -204,7 +225,7 @@ def clean_result_of(
         time=config.time.sampler(),
         seed=config.seed,
         batch_size=data.batch_size,
-        micro_batch_size=data.micro_batch_size,
+        micro_batch_size=micro_batch_size_of(config),
         skip_unreadable=data.on_error == "skip",
     )
 
@@ -224,13 +245,15 @@ def adapter_parts(config: Config) -> dict[str, Any]:
         )
     if config.distributed.strategy == "fsdp" or idist.get_world_size() > 1:
         raise ConfigError("distributed: an adapter works in one process; set distributed.strategy=ddp, start it once")
-    set_up_torch(seed=config.seed, deterministic=config.run.deterministic, num_threads=config.run.num_threads)
+    set_up_torch(seed=config.seed, **config.run.model_dump(include={"deterministic", "num_threads", "tf32"}))
     given = config.classifier
     known = metadata_of(given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes)
     check_guide_of(config, known.class_names)
+    classifier, guide = classifier_of(config), guide_of(config)
+    compile_models(config, classifier, guide)
     return {
-        "classifier": classifier_of(config),
-        "guide": guide_of(config),
+        "classifier": classifier,
+        "guide": guide,
         "method": config.method,
         "optimizer": config.optimizer,
         "time": config.time,
@@ -238,6 +261,6 @@ def adapter_parts(config: Config) -> dict[str, Any]:
         "monitor": config.monitor,
         "setting": config.setting,
         "seed": config.seed,
-        "micro_batch_size": config.data.micro_batch_size,
+        "micro_batch_size": micro_batch_size_of(config),
         "class_names": known.class_names,
     }

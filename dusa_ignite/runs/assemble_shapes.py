@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -12,7 +13,14 @@ from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.methods.footprint import Footprint
-from dusa_ignite.runs.assemble_models import META, classifier_of, guide_of, is_monitored, learns
+from dusa_ignite.runs.assemble_models import (
+    META,
+    classifier_of,
+    guide_of,
+    is_monitored,
+    learns,
+    micro_batch_size_of,
+)
 from dusa_ignite.runs.numerics import autocast_dtype
 from dusa_ignite.runs.shapes import Shapes
 from dusa_ignite.utils.own_parts import is_reference
@@ -46,7 +54,7 @@ def shapes_of(config: Config) -> Shapes:
         footprint=footprint or Footprint(),
         averages_norms=config.norm_ema is not None and learns(config),
         batch_size=config.data.batch_size,
-        micro_batch_size=config.data.micro_batch_size,
+        micro_batch_size=micro_batch_size_of(config),
         monitored=is_monitored(config),
         snapshots=_snapshots(config) if learns(config) else 0,
         background=config.checkpoint.background,
@@ -82,9 +90,14 @@ def _without_content(build: Callable[..., T], config: Config) -> T | None:
         return None
 
 
-def micro_batch_size_of(config: Config) -> int:
-    """Images in the graph at once."""
-    return config.data.micro_batch_size
+def is_automatic(config: Config) -> bool:
+    """Whether the micro-batch size is still to be found, see :mod:`dusa_ignite.runs.micro_batches`."""
+    return config.data.micro_batch_size == "auto"
+
+
+def share_of(config: Config) -> int:
+    """The most images of a batch that a process holds."""
+    return math.ceil(config.data.batch_size / idist.get_world_size())
 
 
 def with_micro_batches(config: Config, size: int) -> Config:

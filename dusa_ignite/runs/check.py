@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dusa_ignite.config import Config
+from dusa_ignite.errors import ConfigError
 from dusa_ignite.runs.assemble import check_options_of, set_up
 from dusa_ignite.runs.check_data import classes_section, data_section
 from dusa_ignite.runs.check_models import (
@@ -18,6 +19,7 @@ from dusa_ignite.runs.check_models import (
 from dusa_ignite.runs.check_output import output_section
 from dusa_ignite.runs.check_report import CheckReport, Section
 from dusa_ignite.runs.check_subject import Subject
+from dusa_ignite.runs.micro_batches import resolved
 
 SECTIONS: tuple[Callable[[Subject], Section], ...] = (
     data_section,
@@ -44,6 +46,10 @@ def check(config: Config, *, overwrite: bool = False) -> CheckReport:
         What was found, all problems that a user can mend among it.
     """
     set_up(config)
+    try:
+        config = resolved(config)
+    except ConfigError as error:
+        return invalid_config(error)
     subject = Subject(config, check_options_of(config), overwrite=overwrite)
     return CheckReport([config_section(subject), *(section(subject) for section in SECTIONS)])
 

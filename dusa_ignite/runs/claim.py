@@ -174,6 +174,15 @@ def read_description(folder: Path) -> dict[str, Any]:
         ) from error
 
 
+def recorded_micro_batch_size(folder: Path) -> int | None:
+    """The micro-batch size that a run began with, given or found; ``None`` = nothing says so.
+
+    Raises:
+        CheckpointError: ``run.json`` cannot be read.
+    """
+    return read_description(folder).get("micro_batch_size") if (folder / files.RUN).exists() else None
+
+
 def start_folder(folder: Path, config: Config, description: Mapping[str, Any], *, new: bool) -> None:
     """Make the folder ready to be written to, and say in it what is run.
 

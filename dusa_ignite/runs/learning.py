@@ -38,6 +38,12 @@ def build_optimizer(
     return options.build([group for group in groups if group["params"]], sharded=sharded)
 
 
+def scaler_for(classifier: Classifier, guide: Guide | None) -> torch.amp.GradScaler:
+    """Scales the loss where a model computes in float16, whose small gradients would else be 0."""
+    halves = {classifier.autocast_dtype, None if guide is None else guide.autocast_dtype}
+    return torch.amp.GradScaler(next(classifier.parameters()).device.type, enabled=torch.float16 in halves)
+
+
 def build_method(
     options: Method.Options,
     classifier: Classifier,

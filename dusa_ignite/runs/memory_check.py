@@ -11,7 +11,8 @@ import ignite.distributed as idist
 
 from dusa_ignite.config import Config
 from dusa_ignite.errors import OutOfMemory, UserError
-from dusa_ignite.runs.assemble_shapes import micro_batch_size_of, smaller, with_micro_batches
+from dusa_ignite.runs.assemble_models import micro_batch_size_of
+from dusa_ignite.runs.assemble_shapes import smaller, with_micro_batches
 from dusa_ignite.runs.memory import Memory, memory_of
 from dusa_ignite.utils.memory import is_out_of_memory, readable
 

@@ -8,12 +8,23 @@ import ignite.distributed as idist
 import torch
 
 
-def set_up_torch(*, seed: int, deterministic: bool, num_threads: int | None) -> None:
-    """Seeds (they matter for ``random`` weights alone), determinism and threads; ``None`` = torch's choice."""
+def set_up_torch(*, seed: int, deterministic: bool, num_threads: int | None, tf32: bool = False) -> None:
+    """Seeds (they matter for ``random`` weights alone), determinism, threads, and how float32 is multiplied.
+
+    Args:
+        seed: of torch's global generator.
+        deterministic: torch's deterministic algorithms.
+        num_threads: of the CPU; ``None`` = torch's choice.
+        tf32: GPUs multiply float32 matrices with 10 bits of mantissa (TF32). For convolutions torch does so anyway;
+            ``False`` leaves that as it is.
+    """
     torch.manual_seed(seed)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    if tf32:
+        torch.backends.cudnn.allow_tf32 = True
     if num_threads is not None:
         torch.set_num_threads(num_threads)
 
@@ -23,8 +34,13 @@ def model_dtype(precision: str) -> torch.dtype:
     return torch.float64 if precision == "float64" else torch.float32
 
 
+def half_precision(precision: str) -> torch.dtype | None:
+    """The dtype of autocast by its name; ``None`` where the name is that of a whole precision."""
+    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
+
+
 def autocast_dtype(precision: str) -> torch.dtype | None:
     """The dtype the guide computes in, where it differs from its parameters'."""
     if precision == "auto":
         return torch.bfloat16 if idist.device().type == "cuda" and torch.cuda.is_bf16_supported() else None
-    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
+    return half_precision(precision)

@@ -34,6 +34,10 @@ class TransformerOptions(Section):
     )
     image_size: int = Field(default=256, ge=1, le=16384, description="pixels, side of the square the guide sees, >= 1")
     trainable: bool = Field(default=True, description="whether it learns too")
+    activation_checkpointing: Literal["none", "blocks"] = Field(
+        default="none",
+        description="blocks = keep the input of each block alone and compute the rest again on the way back",
+    )
     patch_size: int | None = Field(
         default=None, ge=1, le=1024, description="latents or pixels, >= 1; null = the variant's"
     )
