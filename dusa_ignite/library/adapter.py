@@ -18,7 +18,7 @@ from dusa_ignite.methods import Dusa, Method
 from dusa_ignite.methods.optimizers import Adam, OptimizerOptions
 from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.guides.times import FixedTime, TimeOptions
-from dusa_ignite.runs.assemble_models import adapter_parts
+from dusa_ignite.runs.assemble_adapter import adapter_parts
 from dusa_ignite.runs.micro_batches import resolved
 from dusa_ignite.utils.shipped import locate_config
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 import ignite.distributed as idist
 import torch
@@ -20,12 +19,12 @@ from dusa_ignite.models.compiled import check_compiler, compile_blocks
 from dusa_ignite.models.guides import find_family
 from dusa_ignite.models.guides.activation_checkpointing import checkpoint_blocks
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
-from dusa_ignite.models.metadata import metadata_of, names_in
+from dusa_ignite.models.metadata import names_in
 from dusa_ignite.runs import learning
 from dusa_ignite.runs.class_check import check_guide
 from dusa_ignite.runs.clean_check import CleanResult, measure_clean
 from dusa_ignite.runs.learning import build_method, build_monitor, build_optimizer, let_early_norms_learn, scaler_for
-from dusa_ignite.runs.numerics import autocast_dtype, half_precision, model_dtype, set_up_torch
+from dusa_ignite.runs.numerics import autocast_dtype, half_precision, model_dtype
 
 META = torch.device("meta")
 
@@ -228,39 +227,3 @@ def clean_result_of(
         micro_batch_size=micro_batch_size_of(config),
         skip_unreadable=data.on_error == "skip",
     )
-
-
-def adapter_parts(config: Config) -> dict[str, Any]:
-    """What an adapter is made of, as keyword arguments of :class:`dusa_ignite.Adapter`: a run's parts without its data.
-
-    Of the section ``data`` only ``micro_batch_size`` is used; its folders need not exist.
-
-    Raises:
-        ConfigError: the config asks for several processes, or for labels.
-    """
-    if config.data.score_over != "all":
-        raise ConfigError(
-            "data.score_over: present tells the classes by the tasks' labels, which an adapter's images do not have; "
-            "set data.score_over=all"
-        )
-    if config.distributed.strategy == "fsdp" or idist.get_world_size() > 1:
-        raise ConfigError("distributed: an adapter works in one process; set distributed.strategy=ddp, start it once")
-    set_up_torch(seed=config.seed, **config.run.model_dump(include={"deterministic", "num_threads", "tf32"}))
-    given = config.classifier
-    known = metadata_of(given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes)
-    check_guide_of(config, known.class_names)
-    classifier, guide = classifier_of(config), guide_of(config)
-    compile_models(config, classifier, guide)
-    return {
-        "classifier": classifier,
-        "guide": guide,
-        "method": config.method,
-        "optimizer": config.optimizer,
-        "time": config.time,
-        "norm_ema": config.norm_ema,
-        "monitor": config.monitor,
-        "setting": config.setting,
-        "seed": config.seed,
-        "micro_batch_size": micro_batch_size_of(config),
-        "class_names": known.class_names,
-    }
