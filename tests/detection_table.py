@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from dusa_ignite.config import load_config
 from dusa_ignite.models.weights import locate, save_weights
 from dusa_ignite.results.rows import read_csv
+from dusa_ignite.utils.shipped import locate_config
 
 TASKS = "data.corruptions=[gaussian_noise, fog, pixelate]"
 ROWS = {
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="ROW", help="some of them")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    config = load_config(given.config)
+    config = load_config(locate_config(given.config))
     rate = config.optimizer.lr
     permuted = permuted_guide(given.folder, checkpoint=config.transformer.checkpoint)
 

@@ -30,7 +30,7 @@ def draw(task: str, png: Path, runs: list[Path]) -> None:
         for share, name in zip(*shares(run, task, column), strict=True):
             axis.bar(range(1, BATCHES + 1), share, bottom=height, width=1, color=f"C{name}")
             height += share
-        axis.set(title=title, xlabel="batch")
+        axis.set(title=title, xlabel="batch", xticks=range(2, BATCHES + 1, 2))
     axes[0].set_ylabel(f"share of each class, {task}")
     figure.savefig(png, dpi=120)
 

@@ -124,6 +124,13 @@ def test_ablations_of_dusa(file: str) -> None:
         assert changed == {**plain, section: plain[section] | change}
 
 
+def test_a_steadier_dusa() -> None:
+    plain = load_config(ROOT / "configs" / "digits.yaml").model_dump()
+    steady = load_config(ROOT / "configs" / "digits.yaml", ["method.name=dusa_steady"]).model_dump()
+    method, optimizer = plain["method"] | {"diversity": 0.01}, plain["optimizer"] | {"lr": 5e-4}
+    assert steady == {**plain, "method": method, "optimizer": optimizer}
+
+
 def test_a_preset_that_is_not_chosen_is_checked_too(tmp_path: Path) -> None:
     text = FILE + "  tent: {classifer: {trainable: norm}, optimizer: {lr: fast}}\n  lame: {method: {k: 3}}\n"
     with pytest.raises(ConfigError) as caught:

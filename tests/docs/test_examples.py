@@ -1,7 +1,8 @@
-"""The examples in docs/extending.md do what the page says: each goes through a real run."""
+"""The examples in docs/examples do what the pages say: each goes through a real run."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import re
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support.files import CONFIGS, ROOT
 
 from dusa_ignite.config import load_config, own_parts
+from dusa_ignite.data.digits import task_half
 from dusa_ignite.engine import create_adaptation_engine
 from dusa_ignite.errors import CheckpointError, DataError
 from dusa_ignite.results.rows import read_csv
@@ -122,6 +125,28 @@ def test_my_data_says_what_is_missing(tmp_path: Path, npz: Path) -> None:
             tasks(tmp_path / name)
 
 
+OTHERS = ("speckle", "occlusion", "ghost", "dark", "haze", "stripes", "uneven_light", "rotation")
+
+
+@pytest.mark.parametrize("corruption", OTHERS)
+def test_other_digits_get_worse(corruption: str) -> None:
+    corrupted = load_part(f"{EXAMPLES}/other_digits.py:Corrupted", key="example")
+    clean, labels = task_half()
+    weak, strong = (corrupted(corruption, severity) for severity in (1, 5))
+    assert torch.equal(strong.labels, labels)
+    distances = [(images.float() - clean.float()).abs().mean().item() for images in (weak.images, strong.images)]
+    assert 0 < distances[0] < distances[1]
+    assert corrupted(corruption, 5).fingerprint() == strong.fingerprint() != weak.fingerprint()
+
+
+def test_other_digits_run(tmp_path: Path) -> None:
+    data = (
+        f"data={{name: {EXAMPLES}/other_digits.py:OtherDigits, limit: 32, batch_size: 16, corruptions: [haze, dark]}}"
+    )
+    rows, _ = run(tmp_path, data, *TENT)
+    assert [(row["task"], row["images"]) for row in rows] == [("haze/5", 32), ("dark/5", 32), ("mean", 64)]
+
+
 # The classifier
 
 
@@ -195,6 +220,40 @@ def test_my_familys_path() -> None:
     torch.testing.assert_close(x_t, torch.stack([x0[0], (x0[1] + z[1]) / math.sqrt(2), z[2]]))
     assert torch.equal(target, z)
     assert time.tolist() == [999, 499.5, 0]
+
+
+# The pictures and folders of other pages
+
+
+def test_fashion_as_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part, count in (("train", 20), ("t10k", 10)):
+        pixels, labels = np.zeros((count, 28, 28), np.uint8), np.arange(count, dtype=np.uint8) % 10
+        pixels[:, 0, 0] = np.arange(count)
+        for kind, header, array in (("images-idx3", 16, pixels), ("labels-idx1", 8, labels)):
+            (tmp_path / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(bytes(header) + array.tobytes()))
+    script = (
+        (EXAMPLES / "fashion.py")
+        .read_text(encoding="utf-8")
+        .replace("/usr/share/datasets/fashion-mnist", str(tmp_path))
+    )
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script, "fashion.py", "exec"), {})
+    assert np.array(Image.open("fashion/clean/boot/00019.png"))[0, 0] == 19
+    assert np.array(Image.open("fashion/new/trouser/00001.png"))[0, 0] == 1
+    assert len(list(Path("fashion/clean").glob("*/*.png"))) == 20
+    assert np.array(Image.open("fashion/shifted/00001.png")).mean() == pytest.approx(40, abs=5)
+
+
+def test_picture_of_the_first_batches(tmp_path: Path) -> None:
+    rows = ["task,label,predicted", *(f"fog/5,{index % 10},{index % 2}" for index in range(400)), "snow/5,0,7"]
+    (tmp_path / "predictions.csv").write_text("\n".join(rows), encoding="utf-8")
+    shares, names = load_part(f"{EXAMPLES}/first_batches.py:shares", key="example")(tmp_path, "fog/5", "predicted")
+    assert names == ["0", "1"]
+    assert shares.shape == (2, 12)
+    assert np.all(shares == 0.5)
+    load_part(f"{EXAMPLES}/first_batches.py:draw", key="example")("fog/5", tmp_path / "x.png", [tmp_path])
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.size == (720, 360)
 
 
 # The page
