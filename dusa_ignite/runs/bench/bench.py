@@ -89,10 +89,12 @@ def run_bench(request: Request) -> Result:
     if unknown and tuple(request.parts) != (SHIPPED,):
         raise ConfigError(f"--parts: {', '.join(sorted(unknown))} is not among the variants; add it to --variants")
 
+    grown = [] if request.grow is None else growth_variants(config, request.grow)
+
     def load(variant: Variant) -> Config:
         return load_config(request.path, [*sized, *variant.overrides])
 
-    ceilings = measure_ceilings(idist.device(), size=request.size, further=_further(config))
+    ceilings = measure_ceilings(idist.device(), size=request.size, further=guide_precision(config))
     result = Result(_about(config, sized, request), ceilings)
     plan = Plan(request.seconds, request.updates, request.pixels, ceilings)
 
@@ -109,18 +111,12 @@ def run_bench(request: Request) -> Result:
         rows[variant.name], first = measure_variant(variant, load, plan, reference=reference, afterwards=afterwards)
         reference = first if variant.name == SHIPPED else reference
     result.rows = [rows[variant.name] for variant in variants]
-    if request.grow is not None:
-        grown = growth_variants(config, request.grow)
-        result.growth = [measure_variant(variant, load, plan)[0] for variant in grown]
+    result.growth = [measure_variant(variant, load, plan)[0] for variant in grown]
     return result
 
 
 def _usual(config: Config) -> str:
     return f"{TEXTBOOK},{SHIPPED},sampled" if config.method.name == "dusa" else SHIPPED
-
-
-def _further(config: Config) -> str:
-    return guide_precision(config)
 
 
 def _about(config: Config, sized: Sequence[str], request: Request) -> dict[str, Any]:
