@@ -7,7 +7,7 @@ LOWEST ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
 PYTEST = CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all test-gpu test-lowest lint types docs bench install clean
+.PHONY: demo test test-all test-gpu test-lowest lint types docs bench bench-gpu install clean
 
 install: $(VENV)/.installed
 
@@ -55,9 +55,15 @@ types: install
 docs: install
 	$(BIN)/mkdocs build --strict
 
-# What an update costs on this machine, with random weights.
+# What an update costs on this machine, with random weights: models that a few cores can bear, in less than 5 minutes.
 bench: install
-	$(BIN)/dusa-ignite bench --config digits
+	$(BIN)/dusa-ignite bench --config convnext --sizes small --seconds 15 --json bench.json --png bench.png
+
+# The same at full size on a GPU, all variants, in less than 5 minutes.
+bench-gpu: install
+	$(BIN)/dusa-ignite bench --config convnext --seconds 8 --parts shipped,fast_sampled \
+		--variants textbook,shipped,sampled,fast,fast_sampled,fast_tf32,fast_sampled_tf32 --json bench.json --png bench.png \
+		data.root=/x transformer.checkpoint=random vae.pretrained=random classifier.pretrained=false
 
 clean:
 	rm -rf $(VENV) $(LOWEST) $(LOWEST)-uv build site *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -17,7 +17,7 @@ COMMANDS = {
     "tune": "Run every method with every value of an option, and say which value is best.",
     "report": "Print the accuracies of runs side by side.",
     "pretrain": "Train a guide or a classifier for your own classes, or the demo's models.",
-    "bench": "Measure what an update and a checkpoint cost.",
+    "bench": "Measure what an update costs, in variants side by side.",
     "inspect": "Say what a weights file or folder is, and which config lines use it.",
     "configs": "List the configs that travel with the package, or print one.",
     "schema": "Print the JSON schema of the config, or a reference of all options.",

@@ -32,3 +32,28 @@ class Footprint:
     guide_share: float = 1.0
     guide_passes_alone: int = 0
     through_guide: bool = False
+
+    @property
+    def predictions(self) -> tuple[float, float]:
+        """Predictions of the guide per image of an update, in the mean: with a graph, and without one.
+
+        ``guide_passes_alone`` is for images that have none with a graph, where there are such images; those that have
+        one spare as many.
+        """
+        with_graph = self.guide_share * self.guide_passes
+        spared = with_graph if self.guide_share < 1 else 0.0
+        return with_graph, self.guide_passes_alone - spared
+
+    def guide_work(self, *, learns: bool = True) -> float:
+        """An update's work for the guide, in forward passes per image; a way back is worth two of them.
+
+        For K candidates, all with a graph, it is 3 K; for the sampled backward K + 2; where a share s of the images
+        carries its gradient K + 2 s. The share is what was asked for: a batch has a whole number of such images.
+
+        Args:
+            learns: whether the guide's parameters do; if not, the way back is worth one pass where the gradient
+                reaches the classifier through the guide, and there is none elsewhere.
+        """
+        with_graph, alone = self.predictions
+        passes = 3 if learns else 2 if self.through_guide else 1
+        return with_graph * passes + alone

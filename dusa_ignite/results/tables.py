@@ -11,15 +11,18 @@ from dusa_ignite.results.rows import COLUMNS, TIME_COLUMNS, Row, is_missing, mea
 SHARES = ("top1", "top5", "ece", "ema_top1", "source_top1", "agreement")  # in [0, 1]; shown in percent
 
 
-def text_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Left-aligned first column, right-aligned others, a rule under the header and above the last line."""
+def text_table(header: Sequence[str], lines: Sequence[Sequence[str]], *, last_apart: bool = True) -> str:
+    """Left-aligned first column, right-aligned others, a rule under the header, and one above a last line apart."""
     widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
 
     def render(line: Sequence[str]) -> str:
         return "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
 
     rule = "  ".join("-" * width for width in widths)
-    return "\n".join([render(header), rule, *map(render, lines[:-1]), rule, render(lines[-1])])
+    shown = [render(line) for line in lines]
+    if last_apart:
+        shown.insert(-1, rule)
+    return "\n".join([render(header), rule, *shown])
 
 
 def results_table(
