@@ -80,7 +80,7 @@ def measure_parts(config: Config, built: Built, *, variant: str, ceilings: Ceili
             parts.append(part(name, action, count, per_image, of_guide))
     if isinstance(built.method, GuidedMethod):
         generators = sample_generators(config.seed, built.batch["task"], built.batch["index"])
-        parts.append(part("draws", lambda: built.method.draw(generators), config.data.batch_size, 0, own))  # type: ignore[attr-defined]
+        parts.append(part("draws", lambda: built.method.draw(generators), config.data.batch_size, 0, own))
     if built.optimizer is not None:
         parts.append(part("optimizer's step", built.optimizer.step, config.data.batch_size, 0, own))
         built.optimizer.zero_grad(set_to_none=True)
