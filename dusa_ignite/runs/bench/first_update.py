@@ -56,14 +56,21 @@ def gradient_differences(own: FirstUpdate, other: FirstUpdate) -> dict[str, floa
     found = {}
     for name in sorted(both):
         pairs = [
-            (torch.zeros_like(b) if a is None else a, torch.zeros_like(a) if b is None else b)
+            pair
             for a, b in zip(own.gradients[name], other.gradients[name], strict=True)
-            if a is not None or b is not None
-        ]  # type: ignore[arg-type]
+            if (pair := _both(a, b)) is not None
+        ]
         if pairs:
             apart, size = _norm(a - b for a, b in pairs), _norm(b for _, b in pairs)
             found[name] = apart / size if size else (math.inf if apart else 0.0)
     return found
+
+
+def _both(a: torch.Tensor | None, b: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Both gradients of a parameter, zeros for one that did not arrive; ``None`` where neither did."""
+    if a is None:
+        return None if b is None else (torch.zeros_like(b), b)
+    return a, torch.zeros_like(a) if b is None else b
 
 
 def _norm(tensors: Iterable[torch.Tensor]) -> float:

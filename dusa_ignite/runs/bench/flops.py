@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -111,11 +111,18 @@ def flops_of(config: Config) -> Flops:
     with META, quiet():
         classifier = classifier_of(config, shapes_only=True)
         guide = guide_of(config, shapes_only=True)
-        own = [_of_classifier(classifier, graph=graph) / COUNTED for graph in (True, False)]
+        flops = Flops(
+            classifier=_of_classifier(classifier, graph=True) / COUNTED,
+            classifier_alone=_of_classifier(classifier, graph=False) / COUNTED,
+        )
         if guide is None:
-            return Flops(*own)
-        guided = [_of_transformer(guide, graph=graph) / COUNTED for graph in (True, False)]
-        return Flops(*own, _of_encoding(guide) / COUNTED, *guided)
+            return flops
+        return replace(
+            flops,
+            encoding=_of_encoding(guide) / COUNTED,
+            candidate=_of_transformer(guide, graph=True) / COUNTED,
+            candidate_alone=_of_transformer(guide, graph=False) / COUNTED,
+        )
 
 
 def footprint_of(config: Config) -> Footprint:

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import ignite.distributed as idist
 import torch
 
 from dusa_ignite.config import Config
 from dusa_ignite.errors import UserError
-from dusa_ignite.methods import Method
 from dusa_ignite.runs.bench.first_update import FirstUpdate, first_update, gradient_differences, loss_difference
 from dusa_ignite.runs.bench.flops import flops_of, footprint_of
 from dusa_ignite.runs.bench.machine import Ceilings
@@ -111,7 +111,7 @@ def _measured(config: Config, row: Row, plan: Plan, *, textbook: bool, afterward
     return first[0]
 
 
-def _updates(method: Method, built: Built, plan: Plan, *, further: bool) -> Spread | None:
+def _updates(method: Any, built: Built, plan: Plan, *, further: bool) -> Spread | None:
     if plan.updates == 0:
         return None
     if further:  # the way back of compiled blocks has been compiled by now; this fills caches
@@ -123,10 +123,10 @@ def _updates(method: Method, built: Built, plan: Plan, *, further: bool) -> Spre
 def _reckon(config: Config, row: Row) -> None:
     """What the update's work comes to, from shapes."""
     footprint = footprint_of(config)
-    guided = config.transformer is not None and bool(footprint.guide_passes or footprint.guide_passes_alone)
-    if guided:
+    row.precision = classifier_precision(config)
+    if config.transformer is not None and any(footprint.predictions):
         row.guide_work = footprint.guide_work(learns=config.transformer.trainable)
-    row.precision = guide_precision(config) if guided else classifier_precision(config)
+        row.precision = guide_precision(config)
     row.tflop_per_image = flops_of(config).update(footprint) / 1e12
 
 

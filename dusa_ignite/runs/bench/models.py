@@ -11,10 +11,9 @@ import torch
 from dusa_ignite.config import Config
 from dusa_ignite.engine import Batch
 from dusa_ignite.handlers import HarmMonitor
-from dusa_ignite.methods import Method
 from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.runs import assemble, assemble_models
-from dusa_ignite.runs.bench.textbook import textbook_of
+from dusa_ignite.runs.bench.textbook import Textbook
 from dusa_ignite.runs.numerics import autocast_dtype, half_precision, model_dtype
 
 
@@ -25,7 +24,7 @@ class Built:
     classifier: Classifier
     guide: Guide | None
     optimizer: Any
-    method: Method
+    method: Any
     monitor: HarmMonitor | None
     batch: Batch
 
@@ -51,14 +50,14 @@ def build(config: Config, *, pixels: int, textbook: bool) -> Built:
     method = assemble_models.method_of(config, classifier, guide, optimizer)
     monitor = assemble_models.monitor_of(config, classifier)
     batch = random_batch(config.data.batch_size, pixels=pixels)
-    return Built(classifier, guide, optimizer, textbook_of(method) if textbook else method, monitor, batch)
+    return Built(classifier, guide, optimizer, Textbook(method) if textbook else method, monitor, batch)
 
 
 @torch.no_grad()
 def fill_zeros(model: torch.nn.Module) -> None:
     """Give values to parameters that start as zeros: behind the zero gates of a new transformer no gradient arrives."""
     for parameter in model.parameters():
-        if parameter.requires_grad and not parameter.any():
+        if not parameter.any():
             parameter.normal_(std=0.02)
 
 

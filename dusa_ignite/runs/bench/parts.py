@@ -12,7 +12,7 @@ import torch
 from dusa_ignite.config import Config
 from dusa_ignite.methods.guided import GuidedMethod
 from dusa_ignite.models import Guide
-from dusa_ignite.models.views import to_float
+from dusa_ignite.models.views import Images, to_float
 from dusa_ignite.runs.bench.flops import Flops, flops_of, footprint_of
 from dusa_ignite.runs.bench.machine import Ceilings
 from dusa_ignite.runs.bench.models import Built, classifier_precision, guide_precision
@@ -80,7 +80,7 @@ def measure_parts(config: Config, built: Built, *, variant: str, ceilings: Ceili
             parts.append(part(name, action, count, per_image, of_guide))
     if isinstance(built.method, GuidedMethod):
         generators = sample_generators(config.seed, built.batch["task"], built.batch["index"])
-        parts.append(part("draws", lambda: built.method.draw(generators), config.data.batch_size, 0, own))  # type: ignore[attr-defined]
+        parts.append(part("draws", lambda: built.method.draw(generators), config.data.batch_size, 0, own))
     if built.optimizer is not None:
         parts.append(part("optimizer's step", built.optimizer.step, config.data.batch_size, 0, own))
         built.optimizer.zero_grad(set_to_none=True)
@@ -92,14 +92,14 @@ def measure_parts(config: Config, built: Built, *, variant: str, ceilings: Ceili
 
 
 def guide_parts(
-    guide: Guide, images: torch.Tensor, flops: Flops, candidates: int
+    guide: Guide, images: Images, flops: Flops, candidates: int
 ) -> Iterator[tuple[str, Callable[[], Any], float]]:
     """Name, action and operations per image of what the guide does in an update."""
-    count, device = len(images), images.device
+    count, some = len(images), images[0]
     generator = torch.Generator().manual_seed(0)
-    x_t = torch.randn(count, *guide.latent_shape, generator=generator).to(images)
-    time = torch.full((count,), 0.25, device=device, dtype=images.dtype)
-    classes = torch.zeros(count, max(candidates, 1), dtype=torch.int64, device=device)
+    x_t = torch.randn(count, *guide.latent_shape, generator=generator).to(some)
+    time = torch.full((count,), 0.25, device=some.device, dtype=some.dtype)
+    classes = torch.zeros(count, max(candidates, 1), dtype=torch.int64, device=some.device)
 
     def alone() -> None:
         with torch.no_grad():
