@@ -14,9 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
-)
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg==")
 
 CORRUPTED: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
 SHAPES: dict[str, Any] = {}
@@ -72,7 +70,7 @@ def leave_out_rendering(patch: pytest.MonkeyPatch) -> None:
 
 
 def leave_out_passes(patch: pytest.MonkeyPatch) -> None:
-    """The estimate of a run's memory counts weights; what passes take is not measured: half of the time of a tiny run."""
+    """The estimate of a run's memory counts weights; not what passes take: half of a tiny run's time."""
     memory = sys.modules.get("dusa_ignite.runs.memory")
     if memory is not None:
         patch.setattr(memory, "_measured", lambda measure, model, unknown: memory.Usage())
