@@ -26,8 +26,9 @@ demo: install
 test: lint types
 	$(PYTEST) -m "not slow"
 
-# Everything that continuous integration checks.
-test-all: lint types docs
+# Everything that continuous integration checks; what needs one core each before the tests, which take all.
+test-all: install
+	$(MAKE) --jobs=2 --output-sync=target lint types docs
 	$(PYTEST)
 
 # What needs a GPU; the other tests are for the CPU, and hide the GPUs there are.

@@ -6,13 +6,15 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
+from support import cheap_runs
+from support.forked_processes import fork_instead_of_spawning
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+fork_instead_of_spawning()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,11 +29,16 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _estimates_leave_out_passes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What passes take of the memory is measured in the tests of just that; it is half of the time of a tiny run."""
-    memory = sys.modules.get("dusa_ignite.runs.memory")
-    if memory is not None and request.path.name not in ("test_memory.py", "test_check.py"):
-        monkeypatch.setattr(memory, "_measured", lambda measure, model, unknown: memory.Usage())
+def _cheap_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is replaced in the tests of just that."""
+    file = request.path.name
+    if file not in ("test_memory.py", "test_check.py"):
+        cheap_runs.leave_out_passes(monkeypatch)
+        cheap_runs.build_shapes_once(monkeypatch)
+    if file not in ("test_digits.py", "test_corruptions.py"):
+        cheap_runs.corrupt_digits_once(monkeypatch)
+    if not file.startswith(("test_plots", "test_pictures", "test_tables", "test_own_")) and file != "test_adapt.py":
+        cheap_runs.leave_out_rendering(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -22,12 +22,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import sklearn.datasets  # noqa: F401 -- here, not in every forked process
+import matplotlib.figure  # noqa: F401 -- here, not in every forked process
+import pytest
+import sklearn.datasets  # noqa: F401 -- likewise
 import torch
 from ignite.engine import Engine
 from safetensors.torch import load_file
+from support import cheap_runs
 
 from dusa_ignite.config import Config, load_config
+from dusa_ignite.data.digits import CorruptedDigits
 from dusa_ignite.engine import batch_of
 from dusa_ignite.handlers import ClassifierExport, TaskResults, atomic_saver
 from dusa_ignite.models import Guide
@@ -223,6 +227,15 @@ def same(a: object, b: object) -> bool:
     return a == b or (a != a and b != b)
 
 
+def prepare(patch: pytest.MonkeyPatch) -> None:
+    """Before any fork, what every run would do again: it corrupts the digits, and kills have nothing to do with it."""
+    cheap_runs.corrupt_digits_once(patch)
+    cheap_runs.leave_out_rendering(patch)
+    cheap_runs.leave_out_passes(patch)
+    for corruption in ("fog", "contrast", "shot_noise"):
+        CorruptedDigits(corruption, 5)
+
+
 def main() -> int:
     """Run every combination in peace and with kills; print the tally."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -234,7 +247,8 @@ def main() -> int:
     completed, differing = 0, []
     each = -(-options.kills // len(RUNS))
     moments = itertools.cycle(rng.sample(MOMENTS, k=len(MOMENTS)))
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
+        prepare(patch)
         for setting, method in RUNS:
             peace = Path(scratch) / f"{setting}_{method}"
             begun = time.monotonic()

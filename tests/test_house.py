@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +28,19 @@ FORMER_WORDS = (
 )  # fmt: skip
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def text_of(path: Path) -> str:
+    """Every file is read once, not once for each of its rules."""
+    return path.read_text(encoding="utf-8")
+
+
+@functools.cache
+def imports(path: Path) -> tuple[str, ...]:
     """The modules of this package that a file imports, also within functions, but for type checkers."""
-    tree = ast.parse(path.read_text())
+    return tuple(_imports(ast.parse(text_of(path))))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
     for_types = {
         id(inner)
         for node in ast.walk(tree)
@@ -84,7 +95,7 @@ def test_the_config_has_few_readers() -> None:
     reading = {
         str(path.relative_to(PACKAGE))
         for path in FILES
-        if room_of(path) == "runs" and re.search(sections, path.read_text())
+        if room_of(path) == "runs" and re.search(sections, text_of(path))
     }
     assert {path for path in reading if not path.startswith(("runs/assemble", "runs/bench"))} == set()
 
@@ -113,7 +124,7 @@ def test_a_family_of_guides_is_one_file_and_one_line() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_file_holds_one_concept(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 250
+    assert len(text_of(path).splitlines()) <= 250
 
 
 def test_words_of_the_field() -> None:
@@ -121,12 +132,12 @@ def test_words_of_the_field() -> None:
         (str(path.relative_to(PACKAGE)), word)
         for path in FILES
         for word in FORMER_WORDS
-        if re.search(word, path.read_text())
+        if re.search(word, text_of(path))
     }
     assert found == set()
 
 
 def test_launch_scripts_are_doors() -> None:
     for path in (ROOT / "launch").glob("*.py"):
-        lines = [line for line in path.read_text().splitlines() if line and not line.startswith(('"""', "#"))]
+        lines = [line for line in text_of(path).splitlines() if line and not line.startswith(('"""', "#"))]
         assert len(lines) <= 6, path

@@ -13,7 +13,8 @@ import pytest
 from support.files import ROOT
 
 from dusa_ignite.commands.main import main
-from dusa_ignite.distributed.launch import PROCESSES_PER_CORE
+from dusa_ignite.distributed.launch import PROCESSES_PER_CORE, _set_by_torchrun
+from dusa_ignite.errors import ConfigError
 
 RUN = [
     "adapt",
@@ -22,7 +23,7 @@ RUN = [
     "--overwrite",
     "run.max_batches=1",
     "data.limit=32",
-    "data.corruptions=[gaussian_noise]",
+    "data.corruptions=[contrast]",
     "data.clean_root=null",
     "method.name=source",
 ]
@@ -43,16 +44,14 @@ def command(*arguments: str, redirect: str = "", **environment: str) -> subproce
 
 @pytest.mark.parametrize(
     ("arguments", "unbuffered"),
-    [(["schema"], ""), (["configs"], "1"), (["adapt", "--config", "digits", "--print-config"], "1")],
+    [(["schema"], ""), (["adapt", "--config", "digits", "--print-config"], "1")],
 )
 def test_a_full_disk_is_told_of(arguments: list[str], unbuffered: str) -> None:
     done = command(*arguments, redirect="> /dev/full", PYTHONUNBUFFERED=unbuffered)
     assert (done.returncode, done.stderr) == (2, f"error: {FULL}\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "unbuffered"), [(["schema", "--markdown"], "1"), (["--help"], ""), (["adapt", "--help"], "1")]
-)
+@pytest.mark.parametrize(("arguments", "unbuffered"), [(["schema", "--markdown"], "1"), (["--help"], "")])
 def test_a_reader_who_leaves(arguments: list[str], unbuffered: str) -> None:
     done = command(*arguments, redirect="| true", PYTHONUNBUFFERED=unbuffered)
     assert done.stderr == ""
@@ -66,13 +65,13 @@ def test_standard_output_is_closed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("redirect", "said"), [("> /dev/full", f"{FULL}; the run goes on\n"), ("| true", ""), (">&-", ""), ("2>&-", "")]
+    ("redirect", "said"), [("> /dev/full", f"{FULL}; the run goes on\n"), ("| true", ""), (">&- 2>&-", "")]
 )
 def test_a_run_outlives_its_console(tmp_path: Path, redirect: str, said: str) -> None:
     done = command(*RUN, f"output_dir={tmp_path}", "name=größe", redirect=redirect)
     assert (done.returncode, done.stderr) == (0, said)
     assert (tmp_path / "größe" / "summary.json").is_file()
-    assert "gaussian_noise" in (tmp_path / "größe" / "results.csv").read_text(encoding="utf-8")
+    assert "contrast" in (tmp_path / "größe" / "results.csv").read_text(encoding="utf-8")
     assert "größe: 1 tasks" in (tmp_path / "größe" / "log.txt").read_text(encoding="utf-8")
 
 
@@ -134,21 +133,21 @@ def test_too_many_processes(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
         assert capsys.readouterr().err == line
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "abc"},
-        {"LOCAL_RANK": "0", "RANK": "9" * 5_000, "WORLD_SIZE": "1"},
-        {"LOCAL_RANK": "0"},
-    ],
-    ids=str,
-)
-def test_nonsense_in_the_place_of_torchrun(environment: dict[str, str], tmp_path: Path) -> None:
-    done = command(*RUN, f"output_dir={tmp_path}", **environment)
+NONSENSE = r"\w+='.*': torchrun sets it to an integer; start with it, or unset LOCAL_RANK"
+
+
+def test_nonsense_in_the_place_of_torchrun(tmp_path: Path) -> None:
+    done = command(*RUN, f"output_dir={tmp_path}", LOCAL_RANK="0")
     assert done.returncode == 2
-    assert re.fullmatch(
-        r"error: \w+='.*': torchrun sets it to an integer; start with it, or unset LOCAL_RANK\n", done.stderr
-    )
+    assert re.fullmatch(f"error: {NONSENSE}\n", done.stderr)
+
+
+@pytest.mark.parametrize("value", ["abc", "9" * 5_000, "-1", "", None], ids=str)
+def test_what_torchrun_sets_is_an_integer(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", value) if value is not None else monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(ConfigError) as refused:
+        _set_by_torchrun("WORLD_SIZE")
+    assert re.fullmatch(NONSENSE, str(refused.value))
 
 
 def test_files_name_their_encoding() -> None:

@@ -92,11 +92,12 @@ def test_what_my_method_remembers() -> None:
 # The data set
 
 
-@pytest.fixture
-def npz(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the example itself writes."""
-    subprocess.run([sys.executable, EXAMPLES / "my_data.py"], cwd=tmp_path, check=True, capture_output=True)
-    return tmp_path / "mine.npz"
+    folder = tmp_path_factory.mktemp("npz")
+    subprocess.run([sys.executable, EXAMPLES / "my_data.py"], cwd=folder, check=True, capture_output=True)
+    return folder / "mine.npz"
 
 
 def test_my_data_runs(tmp_path: Path, npz: Path) -> None:

@@ -3,8 +3,6 @@
 import itertools
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import torch
 from support.files import ROOT
 from torch import nn
 
+from dusa_ignite.commands.main import main
 from dusa_ignite.config import read_config
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.models import build_classifier, load_transformer
@@ -104,12 +103,11 @@ def test_every_key_stands_in_the_file_and_the_schema_checks_it() -> None:
     assert any("augmentation.min_contrast: 0 should be greater than 0" in line for line in lines)
 
 
-def test_command_line_errors_are_one_line(tmp_path: Path) -> None:
+def test_command_line_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "metrics.json").write_text("{}")
-    command = [sys.executable, str(ROOT / "launch" / "pretrain.py"), "--config", str(CONFIG), f"output_dir={tmp_path}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 2
-    assert result.stderr == f"error: output_dir: {tmp_path}: holds metrics.json; choose another, or give --overwrite\n"
+    assert main(["pretrain", "--config", str(CONFIG), f"output_dir={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert error == f"error: output_dir: {tmp_path}: holds metrics.json; choose another, or give --overwrite\n"
 
 
 def test_learning_rate_and_average_follow_their_schedules() -> None:

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import torch
 from support.files import ROOT
+from support.interruptions import interrupt_after
 
 from dusa_ignite.config import load_config
-from dusa_ignite.errors import ConfigError
+from dusa_ignite.distributed.launch import launch
+from dusa_ignite.errors import ConfigError, Interrupted
 from dusa_ignite.results.rows import TIME_COLUMNS, read_csv
 from dusa_ignite.runs.adapt import adapt
 from dusa_ignite.runs.checkpoints import load_newest
@@ -24,7 +26,7 @@ from dusa_ignite.runs.checkpoints import load_newest
 pytestmark = pytest.mark.slow
 
 OPTIONS = [  # two tasks of 36 images: updates of 16, 16 and 4; with three processes the shares are uneven
-    "data.corruptions=[fog, contrast]",
+    "data.corruptions=[shot_noise, contrast]",
     "data.limit=36",
     "data.clean_root=null",
     "data.batch_size=16",
@@ -56,6 +58,12 @@ def run_here(folder: Path, *options: str) -> str:
     overrides = [*OPTIONS, f"output_dir={json.dumps(str(folder))}", *options]
     adapt(0, load_config(ROOT / "configs" / "digits.yaml", overrides))
     return (folder / "run" / "log.txt").read_text()
+
+
+def run_in_several(folder: Path, *options: str, nproc: int = 2) -> None:
+    """The same as ``--nproc``, of this process: they are forked from a server."""
+    overrides = [*OPTIONS, f"output_dir={json.dumps(str(folder))}", *options]
+    assert launch(adapt, load_config(ROOT / "configs" / "digits.yaml", overrides), nproc=nproc, timeout=5) == 0
 
 
 def outcome(folder: Path) -> tuple[list[dict[str, Any]], bytes]:
@@ -97,15 +105,13 @@ def test_three_processes_of_torchrun_within_slurm(single: Path, tmp_path: Path) 
 
 
 def test_nproc_starts_processes(single: Path, tmp_path: Path) -> None:
-    done = start([sys.executable, "launch/main.py", "--nproc", "2"], tmp_path)
-    assert done.returncode == 0, done.stderr
+    run_in_several(tmp_path)
     assert_equal_runs(single, tmp_path)
 
 
 def test_single_precision_differs_in_few_images(tmp_path: Path) -> None:
     run_here(tmp_path / "one", "run.precision=float32")
-    done = start([sys.executable, "launch/main.py", "--nproc", "2"], tmp_path / "two", "run.precision=float32")
-    assert done.returncode == 0, done.stderr
+    run_in_several(tmp_path / "two", "run.precision=float32")
     for a, b in zip(outcome(tmp_path / "one")[0][:-1], outcome(tmp_path / "two")[0][:-1], strict=True):
         assert abs(a["top1"] - b["top1"]) * a["images"] <= 2
 
@@ -117,8 +123,8 @@ def test_fsdp_and_its_checkpoints_on_another_number_of_processes(single: Path, t
     mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": "0", "DIE_UPDATE": "4", "DIE_SIGNAL": "SIGTERM"}
     done = start([*TORCHRUN, "--nproc_per_node=2", "tests/support/run_and_die.py"], tmp_path, *sharded, **mark)
     assert "after update 4; resume with --resume" in done.stderr
-    done = start([*TORCHRUN, "--nproc_per_node=3", "launch/main.py", "--resume"], tmp_path, *sharded)
-    assert done.returncode == 0, done.stderr
+    run_in_several(tmp_path, *sharded, "resume=auto", nproc=3)
+    assert "resumed after update 4" in (tmp_path / "run" / "log.txt").read_text()
     if setting == "continual":
         assert_equal_runs(single, tmp_path)
     else:
@@ -126,12 +132,13 @@ def test_fsdp_and_its_checkpoints_on_another_number_of_processes(single: Path, t
         assert outcome(tmp_path / "one") == outcome(tmp_path)
 
 
-def test_stopped_in_one_process_resumed_in_two(single: Path, tmp_path: Path) -> None:
-    mark = {"DIE_MARK": str(tmp_path / "mark"), "DIE_RANK": "0", "DIE_UPDATE": "5", "DIE_SIGNAL": "SIGTERM"}
-    done = start([sys.executable, "tests/support/run_and_die.py"], tmp_path, **mark)
-    assert done.returncode == 75, done.stderr
-    done = start([sys.executable, "launch/main.py", "--nproc", "2", "--resume"], tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_stopped_in_one_process_resumed_in_two(single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_after(5, patch)
+        with pytest.raises(Interrupted, match="after update 5"):
+            run_here(tmp_path)
+    run_in_several(tmp_path, "resume=auto")
+    assert "resumed after update 5" in (tmp_path / "run" / "log.txt").read_text()
     assert_equal_runs(single, tmp_path)
 
 
@@ -151,7 +158,6 @@ def test_torchrun_restarts_a_run_whose_process_was_killed(single: Path, tmp_path
 @pytest.mark.parametrize(
     ("command", "rank", "code"),
     [
-        ([sys.executable, "tests/support/run_and_die.py"], "0", 75),
         ([sys.executable, "tests/support/run_and_die.py", "--nproc", "2"], "0", 75),
         ([*TORCHRUN, "--nproc_per_node=2", "tests/support/run_and_die.py"], "1", 1),
     ],

@@ -44,6 +44,20 @@ def outcome(folder: Path) -> tuple[list[dict], bytes]:
     return rows, (folder / "run" / "predictions.csv").read_bytes()
 
 
+PEACE: dict[str, Path] = {}  # by setting, the run that nothing interrupts: several tests compare with it
+
+
+@pytest.fixture
+def peace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    def run(setting: str) -> Path:
+        if setting not in PEACE:
+            PEACE[setting] = tmp_path_factory.mktemp("peace")
+            adapt(0, configure(PEACE[setting], f"setting={setting}"))
+        return PEACE[setting]
+
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # some 40 short runs
 def test_killed_at_random_moments() -> None:
@@ -61,36 +75,41 @@ def test_killed_at_random_moments() -> None:
 
 @pytest.mark.parametrize("setting", ["fully", "continual"])
 @pytest.mark.parametrize("updates", [1, 3, 5])
-def test_sigterm_saves_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, updates: int) -> None:
-    adapt(0, configure(tmp_path / "peace", f"setting={setting}"))
+def test_sigterm_saves_and_resumes(
+    peace: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, updates: int
+) -> None:
+    expected = outcome(peace(setting))
     with monkeypatch.context() as patch:
         interrupt_after(updates, patch)
         with pytest.raises(Interrupted, match=f"after update {updates}"):
             adapt(0, configure(tmp_path / "cut", f"setting={setting}"))
     assert [path.name for path in saved(tmp_path / "cut" / "run" / "checkpoints")] == [f"checkpoint_{updates}.pt"]
     adapt(0, configure(tmp_path / "cut", f"setting={setting}"))
-    assert outcome(tmp_path / "cut") == outcome(tmp_path / "peace")
+    assert outcome(tmp_path / "cut") == expected
     assert f"resumed after update {updates}" in (tmp_path / "cut" / "run" / "log.txt").read_text()
 
 
-def test_between_tasks_that_reset_nothing_large_is_saved(tmp_path: Path) -> None:
-    adapt(0, configure(tmp_path))
-    assert "classifier" not in (load_newest(tmp_path / "run" / "checkpoints") or {})
-    (path,) = saved(tmp_path / "run" / "checkpoints")
+def test_between_tasks_that_reset_nothing_large_is_saved(peace: Callable[[str], Path]) -> None:
+    folder = peace("fully") / "run" / "checkpoints"
+    content = load_newest(folder)
+    assert content is not None
+    assert "classifier" not in content
+    (path,) = saved(folder)
     assert path.stat().st_size < 50_000
 
 
-def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
-    adapt(0, configure(tmp_path))
-    before = (tmp_path / "run" / "log.txt").stat().st_mtime_ns
-    adapt(0, configure(tmp_path))
-    assert (tmp_path / "run" / "log.txt").stat().st_mtime_ns == before
+def test_a_finished_run_is_left_alone(peace: Callable[[str], Path]) -> None:
+    folder = peace("fully")
+    before = {path: path.stat().st_mtime_ns for path in (folder / "run").iterdir()}
+    assert folder / "run" / "log.txt" in before
+    adapt(0, configure(folder))
+    assert {path: path.stat().st_mtime_ns for path in (folder / "run").iterdir()} == before
 
 
-def test_a_finished_run_with_another_config_is_refused(tmp_path: Path) -> None:
-    adapt(0, configure(tmp_path))
+def test_a_finished_run_with_another_config_is_refused(peace: Callable[[str], Path]) -> None:
+    folder = peace("fully")
     with pytest.raises(ConfigError, match=r"optimizer.lr: 0.0003 before, 0.5 now; seed: 2024 before, 7 now$"):
-        adapt(0, configure(tmp_path, "seed=7", "optimizer.lr=0.5"))
+        adapt(0, configure(folder, "seed=7", "optimizer.lr=0.5"))
 
 
 @pytest.mark.parametrize("left", [["log.txt"], ["log.txt", "config.yaml", "run.json", "metrics.jsonl.part"], [".lock"]])
@@ -207,8 +226,10 @@ def test_another_config_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     adapt(0, configure(tmp_path, "data.num_workers=1", "data.micro_batch_size=5"))
 
 
-def test_a_damaged_checkpoint_falls_back_or_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    adapt(0, configure(tmp_path / "peace", "setting=continual"))
+def test_a_damaged_checkpoint_falls_back_or_is_refused(
+    peace: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = outcome(peace("continual"))
     overrides = ("setting=continual", "checkpoint.every_updates=1", "checkpoint.keep=2")
     with monkeypatch.context() as patch:
         interrupt_after(5, patch)
@@ -224,7 +245,7 @@ def test_a_damaged_checkpoint_falls_back_or_is_refused(tmp_path: Path, monkeypat
         adapt(0, configure(tmp_path / "cut", *overrides))
     before.write_bytes(older)
     adapt(0, configure(tmp_path / "cut", *overrides))
-    assert outcome(tmp_path / "cut") == outcome(tmp_path / "peace")
+    assert outcome(tmp_path / "cut") == expected
     assert [path.name for path in (tmp_path / "cut" / "run" / "checkpoints").glob("*.damaged")] == [
         "checkpoint_5.pt.damaged"
     ]
@@ -240,16 +261,18 @@ def test_lost_log_lines_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("background", ["true", "false"])
-def test_written_in_the_background_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, background: str) -> None:
+def test_written_in_the_background_or_not(
+    peace: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, background: str
+) -> None:
     overrides = ("setting=continual", "checkpoint.every_updates=1", f"checkpoint.background={background}")
-    adapt(0, configure(tmp_path / "peace", "setting=continual"))
+    expected = outcome(peace("continual"))
     with monkeypatch.context() as patch:
         interrupt_after(5, patch)
         with pytest.raises(Interrupted):
             adapt(0, configure(tmp_path / "cut", *overrides))
     assert [path.name for path in saved(tmp_path / "cut" / "run" / "checkpoints")] == ["checkpoint_5.pt"]
     adapt(0, configure(tmp_path / "cut", *overrides))
-    assert outcome(tmp_path / "cut") == outcome(tmp_path / "peace")
+    assert outcome(tmp_path / "cut") == expected
 
 
 def test_the_model_that_predicts_is_exported(tmp_path: Path) -> None:
