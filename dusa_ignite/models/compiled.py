@@ -63,27 +63,26 @@ def compile_blocks(classifier: Classifier, guide: Guide | None) -> None:
                 f"run.compile: blocks needs a transformer with a ModuleList called blocks; "
                 f"{type(guide.transformer).__name__} has none; set run.compile=off"
             )
-        _compile(list(blocks), around=guide.transformer, name="the transformer's blocks")
+        entry = "forward_embedded" if hasattr(guide.transformer, "forward_embedded") else "forward"
+        _compile(list(blocks), around=guide.transformer, entry=entry, name="the transformer's blocks")
         if guide.vae is not None:
-            _compile([guide.vae.encoder], around=guide.vae.encoder, name="the VAE's encoder")
+            _compile([guide.vae.encoder], around=guide.vae, entry="encode", name="the VAE's encoder")
     if not classifier.uses_batch_statistics:
         found = [getattr(classifier.backbone, name, None) for name in CLASSIFIER_BLOCKS]
         own = [child for blocks in found if isinstance(blocks, nn.Module) for child in blocks.children()]
         if own:
-            _compile(own, around=classifier.backbone, name="the classifier's blocks")
+            _compile(own, around=classifier.backbone, entry="forward", name="the classifier's blocks")
 
 
-def _compile(blocks: list[nn.Module], *, around: nn.Module, name: str) -> None:
+def _compile(blocks: list[nn.Module], *, around: nn.Module, entry: str, name: str) -> None:
+    """Compile blocks; ``entry`` is the method of the model around them through which every pass goes."""
     for block in blocks:
         block.compile(**OPTIONS)
-    entry = (
-        "forward_embedded" if hasattr(around, "forward_embedded") else "forward"
-    )  # the one that every pass goes through
     setattr(around, entry, _StaticShapes(getattr(around, entry), name))
 
 
 class _StaticShapes:
-    """Stands for the ``forward`` of a model of compiled blocks; lets the largest pieces of each kind run compiled.
+    """Stands for a method of a model of compiled blocks; lets the largest pieces of each kind run compiled.
 
     Args:
         forward: takes a tensor whose first dimension counts.
