@@ -1,4 +1,4 @@
-"""Which classes a run predicts in a task's first batches, as a picture: python first_batches.py TASK PNG RUN [RUN ...]"""
+"""A picture of the classes that runs predict in a task's first batches: first_batches.py TASK PNG RUN [RUN ...]"""
 
 from __future__ import annotations
 

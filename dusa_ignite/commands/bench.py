@@ -55,10 +55,13 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     """Measure and print; the exit code is 2 where something given cannot be used."""
     options = parser(prog).parse_intermixed_args(arguments)
     import json
+    import sys
+    import time
 
     from dusa_ignite.errors import ConfigError
-    from dusa_ignite.runs.bench.bench import Request, run_bench
+    from dusa_ignite.runs.bench.bench import Request, Result, run_bench
     from dusa_ignite.runs.bench.picture import plot_variants
+    from dusa_ignite.runs.bench.row import Row
     from dusa_ignite.runs.bench.tables import report
     from dusa_ignite.utils.shipped import locate_config
 
@@ -67,6 +70,15 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     for option, path in (("--json", options.json), ("--png", options.png)):
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"{option}: {path.parent} is no folder; make it first")
+    begun = time.perf_counter()
+
+    def told(result: Result, row: Row) -> None:
+        """Say it at once, and keep it: a measurement that is cut short has not been for nothing."""
+        speed = f"{row.images_per_second[0]:.3g} images/s" if row.images_per_second else row.error
+        print(f"{row.name}: {speed or 'done'}, {time.perf_counter() - begun:.0f} s so far", file=sys.stderr, flush=True)
+        if options.json is not None:
+            options.json.write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")
+
     result = run_bench(
         Request(
             locate_config(options.config),
@@ -79,11 +91,10 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
             updates=options.updates,
             pixels=options.pixels,
             folder=options.folder,
-        )
+        ),
+        on_row=told,
     )
     print(report(result))
-    if options.json is not None:
-        options.json.write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")
     if options.png is not None:
         about = result.about
         plot_variants(options.png, result.rows, title=f"{about['config']}, {about['method']}, size {about['size']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,11 @@ def test_variants_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str
     given = ["--variants", "textbook,shipped,sampled,broken:method.num_top=90", "--updates", "2"]
     files = ["--json", str(tmp_path / "b.json"), "--png", str(tmp_path / "b.png"), "--folder", str(tmp_path)]
     assert main([*TINY, *given, *files, "run.precision=float64", "checkpoint.background=false"]) == 0
-    shown = capsys.readouterr().out
+    shown, told = capsys.readouterr()
+    said_at_once = [re.sub(r"[\d.]+ images/s, \d+ s", "N", line)[:13] for line in told.splitlines()]
+    assert [line for line in said_at_once if line.startswith(("ship", "text", "samp", "brok"))] == [
+        "shipped: N so", "textbook: N s", "sampled: N so", "broken: metho",
+    ]  # fmt: skip
     lines = shown.splitlines()
     assert lines[0].startswith("digits, dusa, size tiny, updates of 2 images; ")
     table = {line.split()[0]: line.split() for line in lines if line.split()}

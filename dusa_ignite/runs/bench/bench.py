@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,6 @@ from dusa_ignite.runs.bench.row import Row
 from dusa_ignite.runs.bench.sizes import load_sized
 from dusa_ignite.runs.bench.variants import SHIPPED, TEXTBOOK, Variant, read_variants
 from dusa_ignite.runs.provenance import git_commit, hardware
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,12 @@ class Result:
         }
 
 
-def run_bench(request: Request) -> Result:
+def run_bench(request: Request, on_row: Callable[[Result, Row], None] = lambda result, row: None) -> Result:
     """Measure it all; what fails in one variant is said in its row.
+
+    Args:
+        request: what is asked for.
+        on_row: called after every variant, with what has been measured by then and the variant's row.
 
     Raises:
         ConfigError: the config, a variant or a part that is asked for cannot be used.
@@ -107,11 +108,13 @@ def run_bench(request: Request) -> Result:
 
     rows, reference = {}, None
     for variant in sorted(variants, key=lambda variant: variant.name != SHIPPED):  # the one that all are compared with
-        logger.info("bench: %s", variant.name)
         rows[variant.name], first = measure_variant(variant, load, plan, reference=reference, afterwards=afterwards)
         reference = first if variant.name == SHIPPED else reference
-    result.rows = [rows[variant.name] for variant in variants]
-    result.growth = [measure_variant(variant, load, plan)[0] for variant in grown]
+        result.rows = [rows[variant.name] for variant in variants if variant.name in rows]
+        on_row(result, rows[variant.name])
+    for variant in grown:
+        result.growth.append(measure_variant(variant, load, plan)[0])
+        on_row(result, result.growth[-1])
     return result
 
 
