@@ -4,7 +4,8 @@ Runs do not use them yet: no config names them, and no command adapts a segmente
 
 Update
     ``windows`` where the windows lie; ``classes`` which classes are asked about; ``draws``; ``window_loss``;
-    ``backward``; ``dusa.WindowDusa`` the update that is made of them, a :class:`dusa_ignite.methods.Method`.
+    ``backward``, and ``sampled`` a cheaper one; ``dusa.WindowDusa`` the update that is made of them, a
+    :class:`dusa_ignite.methods.Method`.
 Guide
     ``prompted_unet`` Stable Diffusion's UNet with or without a ControlNet; ``prompts`` the classes' text embeddings;
     ``window_guide`` joins it with VAE and path; ``load_guide`` reads a folder or repository of the shape of SD 1.x.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from dusa_ignite.segmentation.data.label_maps import UNKNOWN
+from dusa_ignite.segmentation.resize import predicted_labels
 
 
 def confusion_counts(predicted: torch.Tensor, labels: torch.Tensor, *, num_classes: int) -> torch.Tensor:
@@ -41,3 +42,14 @@ def class_counts(confusion: torch.Tensor) -> torch.Tensor:
     """
     right = confusion.diagonal(dim1=-2, dim2=-1)
     return torch.stack([right, confusion.sum(dim=-1), confusion.sum(dim=-2)], dim=-2)
+
+
+def image_counts(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(3, C): what one image adds, scored at the size of its own label map.
+
+    Args:
+        logits: (C, h, w), at any resolution.
+        labels: (H, W) int64, 255 = unknown.
+    """
+    predicted = predicted_labels(logits, size=(labels.shape[0], labels.shape[1]))
+    return class_counts(confusion_counts(predicted, labels, num_classes=len(logits)))

@@ -1,4 +1,4 @@
-"""What is drawn for the windows of one image: times, noise, and scores for the choice of classes."""
+"""What is drawn for the windows of one image: times, noise, and numbers for the choice of classes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ class WindowDraws(NamedTuple):
         times: (W,) float64, 0 (data) .. 1 (noise).
         noise: (W, C, h, w) float32, standard normal.
         scores: (W, K) float64, uniform in [0, 1), one per class.
+        uniform: (W,) float64, in [0, 1).
     """
 
     times: torch.Tensor
     noise: torch.Tensor
     scores: torch.Tensor
+    uniform: torch.Tensor
 
 
 def draw_windows(
@@ -32,7 +34,7 @@ def draw_windows(
     num_classes: int,
     device: torch.device,
 ) -> WindowDraws:
-    """In this order: time, noise and scores of the first window, of the second, ...
+    """In this order: time, noise, scores and a uniform number of the first window, of the second, ...
 
     Every image draws from a generator of its own, on the CPU, so that results depend neither on the number of processes
     nor on the device nor on the micro-batch size.
@@ -48,8 +50,10 @@ def draw_windows(
     times = torch.empty(num_windows, dtype=torch.float64)
     noise = torch.empty(num_windows, *shape)
     scores = torch.empty(num_windows, num_classes, dtype=torch.float64)
+    uniform = torch.empty(num_windows, dtype=torch.float64)
     for window in range(num_windows):
         times[window] = time(generator)
         noise[window].normal_(generator=generator)
         scores[window].uniform_(generator=generator)
-    return WindowDraws(times.to(device), noise.to(device), scores.to(device))
+        uniform[window].uniform_(generator=generator)
+    return WindowDraws(times.to(device), noise.to(device), scores.to(device), uniform.to(device))

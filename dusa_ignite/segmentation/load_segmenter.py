@@ -60,7 +60,7 @@ def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = 
     try:
         with loading(transformers):
             model, report = transformers.AutoModelForSemanticSegmentation.from_pretrained(
-                place, output_loading_info=True, dtype=torch.float32
+                place, output_loading_info=True
             )
             processor = transformers.AutoImageProcessor.from_pretrained(place)
     except Exception as error:  # transformers' errors share no base class
@@ -76,7 +76,7 @@ def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = 
     mean, std = _normalisation(processor, where)
     names = tuple(str(model.config.id2label[label]) for label in range(model.config.num_labels))
     return Segmenter(
-        HubSegmenter(model, processor),
+        HubSegmenter(model.float(), processor),
         num_classes=model.config.num_labels,
         short_side=short_side,
         mean=mean,

@@ -47,7 +47,7 @@ def embed_prompts(folder: Path, prompts: Sequence[str], *, source: str) -> torch
         with loading(transformers):
             tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer")
             encoder, report = transformers.CLIPTextModel.from_pretrained(
-                folder / "text_encoder", output_loading_info=True, dtype=torch.float32
+                folder / "text_encoder", output_loading_info=True
             )
     except Exception as error:  # transformers' errors share no base class
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
@@ -66,4 +66,4 @@ def embed_prompts(folder: Path, prompts: Sequence[str], *, source: str) -> torch
     if max(lengths) > longest:
         text = prompts[lengths.index(max(lengths))]
         raise CheckpointError(f"{source}: {text!r} has {max(lengths)} tokens, its text encoder takes {longest}")
-    return encoder.eval()(tokens).last_hidden_state
+    return encoder.float().eval()(tokens).last_hidden_state

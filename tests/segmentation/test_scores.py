@@ -11,7 +11,7 @@ from ignite.metrics import ConfusionMatrix
 from torch.nn import functional as F
 
 from dusa_ignite.segmentation.bootstrap import paired_interval
-from dusa_ignite.segmentation.counts import class_counts, confusion_counts
+from dusa_ignite.segmentation.counts import class_counts, confusion_counts, image_counts
 from dusa_ignite.segmentation.scores import class_iou, mean_iou, pixel_accuracy
 
 LABELS = torch.tensor([[0, 0, 1], [1, 255, 2]])
@@ -54,6 +54,13 @@ def test_the_sum_over_images_is_ignites_matrix() -> None:
         matrix.update((F.one_hot(predicted, 5).permute(2, 0, 1)[None].float(), labels[None]))
         total += confusion_counts(predicted, labels, num_classes=5)
     assert torch.equal(matrix.compute().long(), total)
+
+
+def test_an_image_is_scored_at_its_labels_size() -> None:
+    logits = torch.zeros(3, 1, 2)
+    logits[1, 0] = torch.tensor([-1.0, 3.0])  # positive right of 3/8 of the width
+    labels = torch.tensor([[0, 0, 0, 1, 1, 1, 255, 2]] * 5)
+    assert image_counts(logits, labels).tolist() == [[15, 15, 0], [15, 15, 5], [15, 20, 0]]
 
 
 def test_without_labels() -> None:

@@ -12,14 +12,19 @@ from support.tiny_diffusion import CLASSES, write_controlnet, write_segformer, w
 
 from dusa_ignite.methods.base import Step
 from dusa_ignite.models.guides.times import fixed, uniform
+from dusa_ignite.segmentation.backward import backpropagate_windows
 from dusa_ignite.segmentation.dusa import WindowDusa
 from dusa_ignite.segmentation.load_guide import load_window_guide
 from dusa_ignite.segmentation.load_segmenter import load_segmenter
+from dusa_ignite.segmentation.sampled import draw_probabilities, sample_pairs
 from dusa_ignite.segmentation.segmenter import Segmenter
 from dusa_ignite.segmentation.window_guide import WindowGuide
+from dusa_ignite.segmentation.window_loss import window_loss
 from dusa_ignite.utils.seeding import sample_generators
 
 OPTIONS = WindowDusa.Options(window=32, stride=16, top_per_pixel=2, max_classes=3)
+SAMPLED = OPTIONS.model_copy(update={"guide_backward": "sampled"})
+CONV_OUT = "guide.transformer.unet.conv_out.weight"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +95,7 @@ def test_micro_batches_have_no_effect(models: Any, micro_batch_size: int) -> Non
     assert step.loss == pytest.approx(other.loss, rel=1e-12)
     assert torch.equal(step.logits, other.logits)
     assert_same(whole, pieces)
-    assert len(whole.method.windows(*view_of(whole))) == 2  # 32 x 43 pixels
+    assert len(whole.method.windows(*view_of(whole))[0]) == 2  # 32 x 43 pixels
 
 
 def view_of(setup: Setup) -> tuple[torch.Tensor, torch.Tensor, torch.Generator]:
@@ -108,9 +113,95 @@ def test_what_is_in_the_graph_at_once(models: Any) -> None:
 
     setup.guide.transformer.forward = watched
     setup.update()
-    pairs = sum(len(window.kept.classes) for window in setup.method.windows(*view_of(setup)))
+    pairs = sum(len(window.kept.classes) for window in setup.method.windows(*view_of(setup))[0])
     assert pairs == 6
     assert seen == [(2, False), (2, False), (2, True), (2, True), (2, True)]
+
+
+def test_sampled_needs_one_graph_per_window(models: Any) -> None:
+    setup, seen = Setup(models, options=SAMPLED, micro_batch_size=4), []
+    predict = setup.guide.transformer.forward
+
+    def watched(x: torch.Tensor, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        seen.append((len(x), torch.is_grad_enabled()))
+        return predict(x, t, y)
+
+    setup.guide.transformer.forward = watched
+    setup.update()
+    assert seen == [(4, False), (2, False), (2, True)]  # two windows of three classes
+
+
+def test_the_sampled_update_leaves_the_segmenters_exact(models: Any) -> None:
+    exact, sampled, pieces = (
+        Setup(models), Setup(models, options=SAMPLED), Setup(models, options=SAMPLED, micro_batch_size=1)
+    )  # fmt: skip
+    losses = [setup.update().loss for setup in (exact, sampled, pieces)]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-12)
+    assert_same(sampled, pieces)
+    moved, others = exact.moved(), sampled.moved()
+    for name, movement in moved.items():
+        if name.startswith("segmenter"):
+            torch.testing.assert_close(movement, others[name], rtol=1e-8, atol=1e-14)
+    assert not torch.allclose(moved[CONV_OUT], others[CONV_OUT])
+
+
+def test_the_sampled_gradient_is_unbiased(models: Any) -> None:
+    """Over all classes that can be drawn in a window, weighted with their probabilities: the whole gradient."""
+    setup = Setup(models)
+    windows = setup.method.windows(*view_of(setup))[0][:1]
+    parameters = list(setup.guide.transformer.parameters())
+
+    def gradient(uniform: float | None) -> list[torch.Tensor]:
+        setup.optimizer.zero_grad()
+        sampled = None if uniform is None else torch.tensor([uniform], dtype=torch.float64)
+        backpropagate_windows(
+            setup.guide,
+            [windows[0]._replace(weights=windows[0].weights.detach())],
+            share=1.0,
+            scaler=torch.amp.GradScaler(enabled=False),
+            micro_batch_size=8,
+            sampled=sampled,
+        )
+        return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
+
+    window = windows[0]
+    with torch.no_grad():
+        predictions = setup.guide.predict(window.x_t, window.model_time, window.kept.classes[None])[0]
+    predictions.requires_grad_()
+    window_loss(window.weights.detach(), predictions, window.target, window.kept.mask).backward()
+    q = draw_probabilities(predictions.grad)
+    assert len(q) == 3
+    assert (q > 0.1).all()
+    middles = q.cumsum(dim=0) - q / 2  # a number that draws each class
+    estimates = [gradient(float(middle)) for middle in middles]
+    assert not torch.allclose(estimates[0][0], estimates[1][0])
+    for number, whole in enumerate(gradient(None)):
+        mean = sum(weight * estimate[number] for weight, estimate in zip(q, estimates, strict=True))
+        torch.testing.assert_close(mean, whole, rtol=1e-8, atol=1e-12)
+
+
+def test_draw_probabilities() -> None:
+    gradients = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 15.0]])
+    assert draw_probabilities(gradients).tolist() == [0.25, 0, 0.75]
+    assert draw_probabilities(torch.zeros(4, 2)).tolist() == [0.25] * 4
+    positions, carried = sample_pairs(gradients.repeat(2, 1), [3, 3], torch.tensor([0.2, 0.25], dtype=torch.float64))
+    assert positions.tolist() == [0, 5]
+    assert carried.tolist() == [[12.0, 16.0], [0.0, 20.0]]  # both of norm 20, the sum of all norms
+
+
+def test_half_precision_guides_learn(models: Any) -> None:
+    exact, half = Setup(models), Setup(models)
+    half.guide.autocast_dtype = torch.bfloat16
+    for setup in (exact, half):
+        setup.segmenter.float(), setup.guide.float()
+        setup.method.dtype, setup.before = torch.float32, setup.state()
+    images = [image.float() for image in make_images()]
+    step, other = exact.update(images), half.update(images)
+    assert other.stepped is True
+    assert step.loss == pytest.approx(other.loss, rel=0.02)
+    assert step.loss != other.loss
+    movement, rough = exact.moved()[CONV_OUT], half.moved()[CONV_OUT]
+    assert 0 < (movement - rough).norm() < 0.1 * movement.norm()
 
 
 def test_the_update_is_that_of_autograd_in_one_piece(models: Any) -> None:
@@ -119,7 +210,7 @@ def test_the_update_is_that_of_autograd_in_one_piece(models: Any) -> None:
     step = setup.update()
     (generator,) = sample_generators(4, "fog/5", torch.tensor([7]))
     view = plain.segmenter.crop(make_images())
-    windows = plain.method.windows(view, plain.segmenter(view), generator)
+    windows, _ = plain.method.windows(view, plain.segmenter(view), generator)
     losses = []
     for window in windows:
         count = len(window.kept.classes)
@@ -181,7 +272,7 @@ def test_a_tall_images_lower_rows_are_seen(models: Any) -> None:
     changed = [image[0].clone()]
     changed[0][:, 60:] = 0.5
     setup, other = Setup(models, segmenter_learns=False), Setup(models, segmenter_learns=False)
-    assert len(setup.method.windows(image[0][None], torch.rand(1, 6, 16, 8), torch.Generator())) == 3
+    assert len(setup.method.windows(image[0][None], torch.rand(1, 6, 16, 8), torch.Generator())[0]) == 3
     assert setup.update(image).loss != other.update(changed).loss
 
 
