@@ -13,7 +13,7 @@ Segmenter
     ``segmenter`` a :class:`dusa_ignite.models.Classifier` with logits per place; ``load_segmenter`` reads and writes
     transformers' folders.
 Data
-    ``data`` ADE20K, Cityscapes, ACDC, folders of images and masks, unlabelled folders; ``resize``.
+    ``data`` ADE20K, ADE20K-C, Cityscapes, ACDC, folders of images and masks, unlabelled folders; ``resize``.
 Scores
     ``counts`` what one image adds; ``scores`` mIoU and pixel accuracy of any sum of them; ``bootstrap`` intervals.
 

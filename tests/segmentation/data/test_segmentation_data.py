@@ -12,7 +12,7 @@ from PIL import Image
 
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
-from dusa_ignite.segmentation.data import SEGMENTATION_DATA_SETS, Acdc, Ade20k, Cityscapes, MaskFolder
+from dusa_ignite.segmentation.data import SEGMENTATION_DATA_SETS, Acdc, Ade20k, Ade20kC, Cityscapes, MaskFolder
 from dusa_ignite.segmentation.data.ade20k_names import ADE20K_NAMES
 from dusa_ignite.segmentation.data.label_maps import read_label_map
 from dusa_ignite.segmentation.data.mapped_images import MappedImages
@@ -61,6 +61,19 @@ def test_ade20k_shifts_unlabelled_away(tmp_path: Path) -> None:
     assert labels.tolist() == [[255, 0, 1, 149], [0, 0, 0, 0], [255, 255, 2, 2]]
     assert data[1][1].tolist() == [[255] * 8] * 6
     assert data.labels.tolist() == [-1, -1]
+
+
+def test_ade20k_c_has_the_clean_images_annotations(tmp_path: Path) -> None:
+    for corruption, value in (("fog", 90), ("snow", 200)):
+        for severity in (3, 5):
+            write_image(tmp_path / "ADE20K_val-c" / corruption / str(severity) / "validation" / "a.jpg", value=value)
+    write_map(tmp_path / "annotations" / "validation" / "a.png", MAP)
+    tasks = Ade20kC(root=str(tmp_path), corruptions=("fog", "snow"), severities=(3, 5)).tasks()
+    assert [task.name for task in tasks] == ["fog/3", "fog/5", "snow/3", "snow/5"]
+    assert [int(dataset(task)[0][0].float().mean().round()) for task in tasks] == [90, 90, 200, 200]
+    assert all(dataset(task)[0][1].tolist()[0] == [255, 0, 1, 149] for task in tasks)
+    with pytest.raises(DataError, match=r"gaussian_noise/5/validation: no such folder"):
+        Ade20kC(root=str(tmp_path)).tasks()
 
 
 def test_ade20k_has_150_names() -> None:
