@@ -64,6 +64,11 @@ class WindowDusa(Method):
 
     def __init__(self, options: Options | None = None, **parts: Any) -> None:
         super().__init__(options, **parts)
+        if self.options.window > self.classifier.image_size:
+            raise ValueError(
+                f"method.window: {self.options.window} is more than the {self.classifier.image_size} pixels of images' "
+                "shorter side (the segmenter's short_side)"
+            )
         if self.guide.is_sharded:
             raise ValueError("window_dusa cannot use a sharded guide: images differ in their number of passes")
 
@@ -108,9 +113,6 @@ class WindowDusa(Method):
         """What the guide is asked about an image (1, 3, H, W) with logits (1, C, h, w), and a number per window.
 
         The numbers (W,) are uniform in [0, 1).
-
-        Raises:
-            ValueError: the image is smaller than a window.
         """
         size = (view.shape[-2], view.shape[-1])
         places = sliding_windows(*size, size=self.options.window, stride=self.options.stride)

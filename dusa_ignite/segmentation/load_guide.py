@@ -115,7 +115,9 @@ def load_controlnet(folder: Path, *, unet: UNet2DConditionModel, source: str) ->
 
     controlnet = _load(ControlNetModel, folder, source=source)
     for key in ("block_out_channels", "layers_per_block", "cross_attention_dim"):
-        own, wanted = controlnet.config[key], unet.config[key]
+        own, wanted = (
+            list(value) if isinstance(value, tuple) else value for value in (controlnet.config[key], unet.config[key])
+        )
         if own != wanted:
             raise CheckpointError(f"{source}: is for another UNet: its {key} is {own}, this one's is {wanted}")
     return controlnet

@@ -308,8 +308,14 @@ def test_no_images(models: Any) -> None:
     assert not any(by.any() for by in setup.moved().values())
 
 
-def test_a_stride_with_gaps(models: Any) -> None:
+def test_options_that_do_not_fit(models: Any) -> None:
     with pytest.raises(ValueError, match=r"method.stride: 33 is more than the window's 32 pixels"):
         Setup(models, options=WindowDusa.Options(window=32, stride=33))
-    with pytest.raises(ValueError, match="a window of 40 pixels does not fit an image of 32"):
-        Setup(models, options=WindowDusa.Options(window=40, stride=8)).update()
+    with pytest.raises(ValueError, match=r"method.window: 40 is more than the 32 pixels"):
+        Setup(models, options=WindowDusa.Options(window=40, stride=8))
+
+
+def test_a_sharded_guide_is_refused(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WindowGuide, "is_sharded", True)
+    with pytest.raises(ValueError, match="window_dusa cannot use a sharded guide"):
+        Setup(models)

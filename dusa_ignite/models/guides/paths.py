@@ -81,10 +81,11 @@ def scheduled(alphas_cumprod: torch.Tensor) -> NoisingPath:
         alphas_cumprod: (S,) share of the signal's variance kept after each step, as diffusers' schedulers have it.
     """
     steps = len(alphas_cumprod)
+    on = lru_cache(maxsize=8)(alphas_cumprod.to)  # brought to a device once
 
     def path(x0: torch.Tensor, z: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         step = (t.double() * steps).round().long().clamp(max=steps - 1)
-        kept = _per_image(alphas_cumprod.to(t.device)[step], x0)
+        kept = _per_image(on(t.device)[step], x0)
         return kept.sqrt() * x0 + (1 - kept).sqrt() * z, z, step
 
     return path
