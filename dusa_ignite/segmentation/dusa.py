@@ -30,8 +30,9 @@ class WindowDusa(Method):
 
     Published settings: one image per batch, its short side 512; AdamW with learning rate 7.5e-6, betas (0.9, 0.999) and
     no weight decay over UNet, ControlNet and segmenter; time fixed at 0.1 (step 100 of 1000); the guide in half
-    precision. Departures, each a fault of the authors' code: windows slide along the height, too; logits are cut at
-    their own scale; the loss of every window is scaled before its backward pass.
+    precision; all reset before each corruption; seed 2024; mIoU over a corruption's images. Departures, each a fault of
+    the authors' code: windows slide along the height, too; logits are cut at their own scale; the loss of every window
+    is scaled before its backward pass.
 
     Images go through one by one. BatchNorm with the batch's statistics therefore takes those of a single image.
     """
