@@ -7,9 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from dusa_ignite.data.corrupted import CorruptedDataSet
+from dusa_ignite.data.corrupted import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS, CorruptedDataSet
 from dusa_ignite.data.files import existing_folder
-from dusa_ignite.data.imagenet_c import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS
 from dusa_ignite.data.task import Task
 from dusa_ignite.segmentation.data.ade20k_names import ADE20K_NAMES
 from dusa_ignite.segmentation.data.pairs import images_below, paired_task
