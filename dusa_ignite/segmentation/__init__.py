@@ -15,7 +15,8 @@ Segmenter
 Data
     ``data`` ADE20K, ADE20K-C, Cityscapes, ACDC, folders of images and masks, unlabelled folders; ``resize``.
 Scores
-    ``counts`` what one image adds; ``scores`` mIoU and pixel accuracy of any sum of them; ``bootstrap`` intervals.
+    ``counts`` what one image adds; ``scores`` mIoU and pixel accuracy of any sum of them; ``metrics`` the same for the
+    engine; ``bootstrap`` intervals.
 
 transformers is an extra: ``pip install 'dusa_ignite[segmentation]'``.
 """
