@@ -18,8 +18,8 @@ from dusa_ignite.models.guides import families
 PACKAGE = ROOT / "dusa_ignite"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (  # each imports only itself and what stands before it
-    "errors", "utils", "engine", "distributed", "data", "models", "methods", "results", "handlers", "config",
-    "pretraining", "runs", "library", "comparison", "testing", "commands",
+    "errors", "utils", "engine", "distributed", "data", "models", "methods", "segmentation", "results", "handlers",
+    "config", "pretraining", "runs", "library", "comparison", "testing", "commands",
 )  # fmt: skip
 READERS_OF_THE_CONFIG = {"config", "runs", "library", "comparison", "commands", "pretraining", "testing"}
 FORMER_WORDS = (

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from dusa_ignite.data.corrupted import SEVERITIES, CorruptedDataSet
+from dusa_ignite.data.corrupted import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS, SEVERITIES, CorruptedDataSet
 from dusa_ignite.data.files import existing_folder
-from dusa_ignite.data.imagenet_c import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
 from dusa_ignite.utils.section import PathText

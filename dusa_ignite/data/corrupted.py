@@ -13,6 +13,27 @@ from dusa_ignite.utils.section import Distinct, as_tuple, distinct
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
+BENCHMARK_CORRUPTIONS = (  # ImageNet-C's, which other data sets have under the same names
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "defocus_blur",
+    "glass_blur",
+    "motion_blur",
+    "zoom_blur",
+    "snow",
+    "frost",
+    "fog",
+    "brightness",
+    "contrast",
+    "elastic_transform",
+    "pixelate",
+    "jpeg_compression",
+)
+
+# The four that ImageNet-C sets aside for validation follow the fifteen of the benchmark.
+ALL_CORRUPTIONS = (*BENCHMARK_CORRUPTIONS, "speckle_noise", "gaussian_blur", "spatter", "saturate")
+
 Severity = Annotated[int, Field(ge=SEVERITIES[0], le=SEVERITIES[-1])]
 
 

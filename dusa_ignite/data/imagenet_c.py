@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from dusa_ignite.data.corrupted import SEVERITIES, CorruptedDataSet
+from dusa_ignite.data.corrupted import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS, SEVERITIES, CorruptedDataSet
 from dusa_ignite.data.files import LabelledFiles, existing_folder, labelled_files, scan_folder, scan_folders
 from dusa_ignite.data.imagenet_c_tars import CorruptionTars
 from dusa_ignite.data.imagenet_names import imagenet_wnids
@@ -25,27 +25,6 @@ from dusa_ignite.utils.nearest import nearest
 from dusa_ignite.utils.section import PathText
 
 LAYOUT = "<corruption>/<severity>/<wnid>/*.JPEG"
-
-BENCHMARK_CORRUPTIONS = (
-    "gaussian_noise",
-    "shot_noise",
-    "impulse_noise",
-    "defocus_blur",
-    "glass_blur",
-    "motion_blur",
-    "zoom_blur",
-    "snow",
-    "frost",
-    "fog",
-    "brightness",
-    "contrast",
-    "elastic_transform",
-    "pixelate",
-    "jpeg_compression",
-)
-
-# The four that ImageNet-C sets aside for validation follow the fifteen of the benchmark.
-ALL_CORRUPTIONS = (*BENCHMARK_CORRUPTIONS, "speckle_noise", "gaussian_blur", "spatter", "saturate")
 
 
 class ImageNetC(CorruptedDataSet):

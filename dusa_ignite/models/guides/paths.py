@@ -72,3 +72,20 @@ def alphas_cumprod(device: torch.device) -> torch.Tensor:
 def _per_image(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """(B,) -> (B, 1, 1, 1) in x's dtype."""
     return t.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+
+
+def scheduled(alphas_cumprod: torch.Tensor) -> NoisingPath:
+    """The DDPM path of another schedule: at step round(S t), at most S - 1; the target is the noise.
+
+    Args:
+        alphas_cumprod: (S,) share of the signal's variance kept after each step, as diffusers' schedulers have it.
+    """
+    steps = len(alphas_cumprod)
+    on = lru_cache(maxsize=8)(alphas_cumprod.to)  # brought to a device once
+
+    def path(x0: torch.Tensor, z: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        step = (t.double() * steps).round().long().clamp(max=steps - 1)
+        kept = _per_image(on(t.device)[step], x0)
+        return kept.sqrt() * x0 + (1 - kept).sqrt() * z, z, step
+
+    return path

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from dusa_ignite.models.guides.families import DIT, REPA
-from dusa_ignite.models.guides.paths import alphas_cumprod
+from dusa_ignite.models.guides.paths import alphas_cumprod, scheduled
 
-PATHS = {**REPA.paths, **DIT.paths}
+PATHS = {**REPA.paths, **DIT.paths, "scheduled": scheduled(torch.tensor([0.81, 0.64, 0.36, 0.04], dtype=torch.float64))}
 
 X0, Z = 2.0, -1.0
 
@@ -79,6 +79,13 @@ def test_the_table_of_ddpm_is_brought_to_a_device_once() -> None:
     assert alphas_cumprod(torch.device("cpu")) is alphas_cumprod(torch.device("cpu"))
     assert alphas_cumprod(torch.device("meta")) is alphas_cumprod(torch.device("meta"))
     assert alphas_cumprod(torch.device("meta")).device.type == "meta"
+
+
+def test_another_schedule() -> None:
+    x_t, target, model_time = at("scheduled", 0, 0.4, 0.5, 1)
+    assert model_time == [0, 2, 2, 3]  # of four steps, 0.4 is nearest to the third
+    assert x_t == pytest.approx([0.9 * 2 - 0.19**0.5, 0.6 * 2 - 0.8, 0.6 * 2 - 0.8, 0.2 * 2 - 0.96**0.5])
+    assert target == [-1] * 4
 
 
 def test_ddpm_rounds_to_the_nearest_step() -> None:
