@@ -23,6 +23,11 @@ from dusa_ignite.results.rows import write_json
 
 logger = logging.getLogger(__name__)
 
+BY_BATCH = (
+    "export: the classifier's BatchNorm normalises with the statistics of each batch, which no file holds: a run that "
+    "loads the .safetensors predicts as this one, timm and ONNX would take the source's statistics and predict "
+    "otherwise, so nothing is written for them; with classifier.batch_norm=source there is"
+)
 WEIGHTS, ONNX = "model.safetensors", "model.onnx"  # timm looks for the first name
 
 
@@ -32,7 +37,8 @@ class ClassifierExport:
     One that cannot be written (full disk) is warned of and lost, the run goes on.
     Beside it, ``<folder>/<task>/`` is a folder of timm's with the same weights (a hard link, where there are such) and
     a ``config.json``: ``timm.create_model("local-dir:<folder>/<task>", pretrained=True)`` builds the model, and
-    timm's own transform prepares its images. A classifier of the user's own, which timm does not know, has none.
+    timm's own transform prepares its images. A classifier of the user's own, which timm does not know, has none; nor
+    has one whose BatchNorm uses the batch's statistics, as timm would predict otherwise.
     The file holds the timm model's own weights in float32: ``timm.create_model(name, checkpoint_path=file)`` loads it.
     Its metadata holds the view and the names of the classes: a run whose ``classifier.checkpoint`` it is takes the one
     and checks the other. With ``onnx`` the folder also has ``model.onnx``
@@ -59,6 +65,8 @@ class ClassifierExport:
 
     def attach(self, engine: Engine) -> None:
         """Write after every task."""
+        if self.classifier.uses_batch_statistics:
+            logger.warning(BY_BATCH)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.look)
         engine.add_event_handler(TaskEvents.TASK_COMPLETED, self.write)
 
@@ -76,12 +84,13 @@ class ClassifierExport:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_described(weights, path, description=self.description())
-            self._write_folder(path)
+            if not self.classifier.uses_batch_statistics:
+                self._write_folder(path)
         except (OSError, SafetensorError) as error:  # safetensors has its own error for a full disk
             logger.warning("adapted weights not written, the run goes on: %s: %s", path, error)
             with suppress(OSError):
                 path.with_name(path.name + ".part").unlink(missing_ok=True)
-        if self.onnx:
+        if self.onnx and not self.classifier.uses_batch_statistics:
             self._write_onnx(path.with_suffix("") / ONNX)
 
     def _write_onnx(self, path: Path) -> None:

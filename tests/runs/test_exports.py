@@ -94,6 +94,18 @@ def test_timm_loads_an_export_and_sees_images_as_the_run_has(photos: Path, tmp_p
         assert float(line["confidence"]) == pytest.approx(float(probabilities.max()), abs=within)
 
 
+def test_batch_norm_by_batches_is_nothing_for_timm(photos: Path, tmp_path: Path) -> None:
+    norms = [
+        "method={name: tent}",
+        "classifier={name: test_resnet, pretrained: false, num_classes: 3, trainable: norm}",
+    ]
+    run(photos, tmp_path, *norms, "export=onnx")
+    assert [path.name for path in (tmp_path / "run" / "export").iterdir()] == ["fog.safetensors"]
+    assert "with classifier.batch_norm=source there is" in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+    run(photos, tmp_path / "b", *norms, "export=classifier", "classifier.batch_norm=source")
+    assert (tmp_path / "b" / "run" / "export" / "fog" / "config.json").is_file()
+
+
 def test_an_export_is_removed_with_its_run(photos: Path, tmp_path: Path) -> None:
     run(photos, tmp_path, "method={name: source}", "export=classifier")
     config = load_config(tmp_path / "run" / "config.yaml", ["export=null"])
