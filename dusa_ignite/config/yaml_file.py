@@ -73,6 +73,12 @@ _Loader.add_constructor(f"{TAG}int", _Loader.construct_integer)
 _Loader.add_constructor(f"{TAG}float", _Loader.construct_float)
 _Loader.add_constructor(f"{TAG}bool", _Loader.construct_bool)
 _Dumper.add_representer(
+    str,
+    lambda dumper, value: dumper.represent_scalar(
+        TAG + "str", value, style="'" if value.lower() in ("on", "off", "yes", "no") else None
+    ),  # other readers, those of YAML 1.1, take these for booleans
+)
+_Dumper.add_representer(
     list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
 )
 

@@ -32,7 +32,7 @@ def test_variants_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str
     shown, told = capsys.readouterr()
     said_at_once = [re.sub(r"[\d.]+ images/s, \d+ s", "N", line)[:13] for line in told.splitlines()]
     assert [line for line in said_at_once if line.startswith(("ship", "text", "samp", "brok"))] == [
-        "shipped: N so", "textbook: N s", "sampled: N so", "broken: metho",
+        "shipped: N so", "textbook: N s", "sampled: N so", "broken: overr",
     ]  # fmt: skip
     lines = shown.splitlines()
     assert lines[0].startswith("digits, dusa, size tiny, updates of 2 images; ")

@@ -95,6 +95,8 @@ def test_configs_exist_and_take_the_overrides(page: Path) -> None:
         if "--config" not in words:
             continue
         config = words[words.index("--config") + 1]
+        if f'title="{config}"' in page.read_text(encoding="utf-8"):
+            continue  # a file that the page shows
         path = ROOT / config if "/" in config else CONFIGS / f"{config.removesuffix('.yaml')}.yaml"
         assert path.is_file(), config
         if command in ("adapt", "bench"):
