@@ -8,7 +8,6 @@ here, and the tables are made on the benchmark's corruptions. It is a data set o
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -17,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from dusa_ignite.data.corrupted import CorruptedDataSet
-from dusa_ignite.data.digits import CLASSES, task_half, to_uint8
+from dusa_ignite.data.digits import CLASSES, CorruptedDigits, task_half, to_uint8
 from dusa_ignite.data.task import Task
 from dusa_ignite.utils.seeding import derive_seed
 
@@ -108,8 +107,8 @@ class OtherDigits(CorruptedDataSet):
         return [Task(f"{name}/{severity}", Corrupted(name, severity), CLASSES) for name, severity in self.pairs]
 
 
-class Corrupted:
-    """All images under one corruption, the same in every run."""
+class Corrupted(CorruptedDigits):
+    """The same images under one of :data:`OTHERS`, alike in every run."""
 
     def __init__(self, name: str, severity: int) -> None:
         clean, self.labels = task_half()
@@ -118,13 +117,3 @@ class Corrupted:
         for index, image in enumerate(clean):
             generator = Generator().manual_seed(derive_seed("other digits", name, severity, index))
             self.images[index] = to_uint8(action(image / 255, strengths[severity - 1], generator).clamp(0, 1))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return self.images[index], int(self.labels[index])
-
-    def fingerprint(self) -> str:
-        """SHA-256 of all pixels and labels."""
-        return hashlib.sha256(self.images.numpy().tobytes() + self.labels.numpy().tobytes()).hexdigest()
