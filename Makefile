@@ -7,7 +7,7 @@ LOWEST ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
 PYTEST = CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all test-gpu test-lowest lint types docs bench bench-gpu install clean
+.PHONY: demo test test-all checks test-gpu test-lowest lint types docs bench bench-gpu install clean
 
 install: $(VENV)/.installed
 
@@ -22,14 +22,17 @@ demo: install
 	$(BIN)/dusa-ignite adapt --config digits --overwrite output_dir=$(RUNS) name=dusa
 	$(BIN)/dusa-ignite report $(RUNS)/source $(RUNS)/dusa --plot $(RUNS)/comparison.png
 
-# Lint, types, and all tests but the slow ones, which kill, restart and span processes.
-test: lint types
+# Style, types, documentation, and all tests but the slow ones, which kill, restart and span processes.
+test: checks
 	$(PYTEST) -m "not slow"
 
-# Everything that continuous integration checks; what needs one core each before the tests, which take all.
-test-all: install
-	$(MAKE) --jobs=2 --output-sync=target lint types docs
+# The same with the slow tests, before a release.
+test-all: checks
 	$(PYTEST)
+
+# What needs one core each, side by side, before the tests, which take all.
+checks: install
+	$(MAKE) --jobs=2 --output-sync=target lint types docs
 
 # What needs a GPU; the other tests are for the CPU, and hide the GPUs there are.
 test-gpu: install

@@ -25,6 +25,7 @@ def torch_as_it_was() -> Any:
     torch.use_deterministic_algorithms(before)
 
 
+@pytest.mark.slow
 def test_variants_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--variants", "textbook,shipped,sampled,broken:method.num_top=90", "--updates", "2"]
     files = ["--json", str(tmp_path / "b.json"), "--png", str(tmp_path / "b.png"), "--folder", str(tmp_path)]
@@ -68,6 +69,7 @@ def table_note(lines: list[str], start: str) -> str:
     return next(line for line in lines if line.startswith(start))
 
 
+@pytest.mark.slow
 def test_other_methods_growth_and_a_single_update(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     files = ["--json", str(tmp_path / "b.json")]
     assert main([*TINY, "--updates", "1", "--grow", "batch", "--parts", "none", *files, "method.name=tent"]) == 0

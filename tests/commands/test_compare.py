@@ -96,6 +96,7 @@ def test_stopped_gone_on_with_and_repeated(compare: Callable[..., Done], tmp_pat
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("digits/*_seed3/*")} == times
 
 
+@pytest.mark.slow
 def test_a_failing_run_stops_the_comparison(tmp_path: Path) -> None:
     """As a process: a run's own process says what is wrong on the standard error that it has begun with."""
     missing = tmp_path / "weights.safetensors"

@@ -42,6 +42,7 @@ def command(*arguments: str, redirect: str = "", **environment: str) -> subproce
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "unbuffered"),
     [(["schema"], ""), (["adapt", "--config", "digits", "--print-config"], "1")],
@@ -51,6 +52,7 @@ def test_a_full_disk_is_told_of(arguments: list[str], unbuffered: str) -> None:
     assert (done.returncode, done.stderr) == (2, f"error: {FULL}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "unbuffered"), [(["schema", "--markdown"], "1"), (["--help"], "")])
 def test_a_reader_who_leaves(arguments: list[str], unbuffered: str) -> None:
     done = command(*arguments, redirect="| true", PYTHONUNBUFFERED=unbuffered)
@@ -75,6 +77,7 @@ def test_a_run_outlives_its_console(tmp_path: Path, redirect: str, said: str) ->
     assert "größe: 1 tasks" in (tmp_path / "größe" / "log.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_console_in_ascii(tmp_path: Path) -> None:
     done = command(*RUN, f"output_dir={tmp_path}", "name=größe", PYTHONIOENCODING="ascii:strict")
     assert (done.returncode, done.stderr) == (0, "")

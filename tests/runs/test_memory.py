@@ -294,10 +294,13 @@ def test_nobody_says_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Memory that runs out all the same
 
-SHORTAGES: list[Exception] = [
-    MemoryError(),
-    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+CPU_SHORTAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+SHORTAGES = [
+    pytest.param(MemoryError(), marks=pytest.mark.slow),
+    pytest.param(
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore"), marks=pytest.mark.slow
+    ),
+    RuntimeError(CPU_SHORTAGE),
 ]
 
 
