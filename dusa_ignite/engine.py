@@ -14,11 +14,15 @@ from ignite.metrics.metric import MetricUsage
 from typing_extensions import NotRequired
 
 
+Labels = torch.Tensor | list[torch.Tensor]
+"""(B,) int64, -1 = unknown; in segmentation B maps (H, W) int64, 255 = unknown, each as large as its image."""
+
+
 class Batch(TypedDict):
     """A process's share, possibly empty, of the images of one update."""
 
     images: torch.Tensor | list[torch.Tensor]  # uint8, or float in [0, 1]: (B, 3, H, W), or a list where sizes differ
-    labels: torch.Tensor  # (B,) int64, -1 = unknown
+    labels: Labels
     index: torch.Tensor  # (B,) int64, position in the task's data set
     task: str  # its name
     first: bool  # whether it is the task's first batch
@@ -29,14 +33,14 @@ class Batch(TypedDict):
 class Output(TypedDict):
     """What an update returns; nothing in it is attached to a graph."""
 
-    y_pred: torch.Tensor  # (B, C) logits: the predictions that count
-    y: torch.Tensor  # (B,) labels
+    y_pred: torch.Tensor  # (B, C) logits, in segmentation (B, C, h, w): the predictions that count
+    y: Labels
     loss: float  # mean over the global batch; NaN where there is none
     diagnostics: dict[str, float]  # over the global batch; skipped_update is 1.0 where the update was not applied
     candidates: NotRequired[torch.Tensor]  # (B, K) int64, classes that the guide was asked about
     candidate_errors: NotRequired[torch.Tensor]  # (B, K) mean squared error of the guide's prediction for each
-    ema_y_pred: NotRequired[torch.Tensor]  # (B, C) logits of the averaged norms, see NormEMA
-    source_y_pred: NotRequired[torch.Tensor]  # (B, C) logits of the source model, see HarmMonitor
+    ema_y_pred: NotRequired[torch.Tensor]  # likewise, logits of the averaged norms, see NormEMA
+    source_y_pred: NotRequired[torch.Tensor]  # likewise, logits of the source model, see HarmMonitor
 
 
 class TaskEvents(EventEnum):
@@ -100,6 +104,11 @@ def create_adaptation_engine(update: Callable[[Engine, Batch], Output]) -> Engin
     engine.add_event_handler(Events.STARTED, _prepare_run)
     engine.add_event_handler(Events.ITERATION_STARTED, _begin_task)
     return engine
+
+
+def labels_on(device: torch.device, labels: Labels) -> Labels:
+    """The labels on a device."""
+    return [own.to(device) for own in labels] if isinstance(labels, list) else labels.to(device)
 
 
 def batch_of(engine: Engine) -> Batch:

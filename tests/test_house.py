@@ -18,7 +18,7 @@ from dusa_ignite.models.guides import families
 PACKAGE = ROOT / "dusa_ignite"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (  # each imports only itself and what stands before it
-    "errors", "utils", "engine", "distributed", "data", "models", "methods", "segmentation", "results", "handlers",
+    "errors", "utils", "engine", "distributed", "data", "models", "segmentation", "methods", "results", "handlers",
     "config", "pretraining", "runs", "library", "comparison", "testing", "commands",
 )  # fmt: skip
 READERS_OF_THE_CONFIG = {"config", "runs", "library", "comparison", "commands", "pretraining", "testing"}

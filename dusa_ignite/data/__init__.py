@@ -8,6 +8,11 @@ from dusa_ignite.data.digits import Digits
 from dusa_ignite.data.image_folder import ImageFolder
 from dusa_ignite.data.image_list import ImageList
 from dusa_ignite.data.imagenet_c import ImageNetC
+from dusa_ignite.data.segmentation.acdc import Acdc
+from dusa_ignite.data.segmentation.ade20k import Ade20k
+from dusa_ignite.data.segmentation.ade20k_c import Ade20kC
+from dusa_ignite.data.segmentation.cityscapes import Cityscapes
+from dusa_ignite.data.segmentation.mask_folder import MaskFolder
 from dusa_ignite.data.stream import TaskStream
 from dusa_ignite.data.task import LabelledImages, Task
 from dusa_ignite.data.webdataset import WebDataset
@@ -21,6 +26,11 @@ DATA_SETS: tuple[type[DataSet], ...] = (
     WebDataset,
     CorruptedFolder,
     Digits,
+    Ade20k,
+    Ade20kC,
+    Cityscapes,
+    Acdc,
+    MaskFolder,
 )
 
 __all__ = ["DATA_SETS", "DataSet", "LabelledImages", "Task", "TaskStream"]

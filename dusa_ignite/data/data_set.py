@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from dusa_ignite.data.file_list import narrowed
-from dusa_ignite.data.task import Task
+from dusa_ignite.data.task import ProblemName, Task
 from dusa_ignite.errors import UserError
 from dusa_ignite.utils.section import PathText, Section
 
@@ -26,6 +26,9 @@ class DataSet(Section):
         ...     def tasks(self) -> list[Task]:
         ...         return [Task("day", PhotosOf(self.root), classes=("cat", "dog"))]
     """
+
+    problem: ClassVar[ProblemName] = "classification"
+    """What its images are labelled for."""
 
     name: str = Field(description="the data set")
     batch_size: int = Field(default=64, ge=1, le=65536, description="images per update, over all processes, >= 1")

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from dusa_ignite.data.order import correlated_order, task_order
 from dusa_ignite.data.pixels import what_is_wrong
 from dusa_ignite.data.task import Images, Task
-from dusa_ignite.engine import Batch
+from dusa_ignite.engine import Batch, Labels
 from dusa_ignite.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -138,10 +138,16 @@ def stack_images(images: list[torch.Tensor]) -> Images:
     return images
 
 
+def gather_labels(labels: list[int | torch.Tensor]) -> Labels:
+    """(B,) int64; label maps stay a list, as their sizes differ."""
+    maps = [label for label in labels if isinstance(label, torch.Tensor)]
+    return maps or torch.tensor(labels, dtype=torch.int64)
+
+
 class _Sample(NamedTuple):
     position: int
     image: torch.Tensor
-    label: int
+    label: int | torch.Tensor
     error: str
 
 
@@ -149,7 +155,7 @@ class _Loaded(NamedTuple):
     """What the loader knows of a batch."""
 
     images: Images
-    labels: torch.Tensor
+    labels: Labels
     positions: torch.Tensor
     unreadable: list[str]
 
@@ -184,7 +190,7 @@ def _collate(samples: list[_Sample]) -> _Loaded:
     good = [sample for sample in samples if not sample.error]
     return _Loaded(
         images=stack_images([sample.image for sample in good]),
-        labels=torch.tensor([sample.label for sample in good], dtype=torch.int64),
+        labels=gather_labels([sample.label for sample in good]),
         positions=torch.tensor([sample.position for sample in good], dtype=torch.int64),
         unreadable=[sample.error for sample in samples if sample.error],
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
+
+ProblemName = Literal["classification", "segmentation"]
+"""What is predicted: one class per image, or one per pixel."""
 
 Images = torch.Tensor | list[torch.Tensor]
 """uint8 0 .. 255 or float 0 .. 1, RGB or grey: one tensor (B, C, H, W), or a list of (C, H, W) where they differ."""
@@ -17,12 +20,12 @@ class LabelledImages(Protocol):
 
     @property
     def labels(self) -> np.ndarray | torch.Tensor:
-        """(N,) int64, -1 = unknown."""
+        """(N,) int64, -1 = unknown; so are all of them in segmentation, where no image has a label as a whole."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """The image and its label (-1 = unknown).
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int | torch.Tensor]:
+        """The image and its label (-1 = unknown); in segmentation its label map (H, W) int64 (255 = unknown).
 
         The image is RGB (3, H, W), or grey (1, H, W): uint8 in 0 .. 255, or float in 0 .. 1 as torchvision's
         ``ToTensor`` makes it; see :func:`dusa_ignite.data.pixels.what_is_wrong`.

@@ -12,7 +12,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from pydantic import Field
 
-from dusa_ignite.engine import Batch, Output, TaskEvents, batch_of, output_of
+from dusa_ignite.engine import Batch, Output, TaskEvents, batch_of, labels_on, output_of
 from dusa_ignite.handlers.harm_signals import COUNTS, HarmWindow, batch_sums, signals
 from dusa_ignite.handlers.harm_signs import SignOptions, Warnings, signs
 from dusa_ignite.handlers.task_reset import TaskReset
@@ -105,7 +105,7 @@ class HarmMonitor:
         def update_or_source(engine: Engine, batch: Batch) -> Output:
             if not self.stopped:
                 return update(engine, batch)
-            labels = batch["labels"].to(self._logits.device)
+            labels = labels_on(self._logits.device, batch["labels"])
             return {"y_pred": self._logits, "y": labels, "loss": math.nan, "diagnostics": {"skipped_update": 0.0}}
 
         return update_or_source

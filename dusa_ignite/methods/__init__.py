@@ -9,12 +9,14 @@ from dusa_ignite.methods.dusa import Dusa
 from dusa_ignite.methods.dusa_u import DusaU
 from dusa_ignite.methods.eata import Eata
 from dusa_ignite.methods.lame import Lame
+from dusa_ignite.methods.pixel_cotta import PixelCotta
 from dusa_ignite.methods.roid import Roid
 from dusa_ignite.methods.rotta import Rotta
 from dusa_ignite.methods.sar import Sar
 from dusa_ignite.methods.shot import Shot
 from dusa_ignite.methods.source import Source
 from dusa_ignite.methods.tent import Tent
+from dusa_ignite.methods.window_dusa import WindowDusa
 
 METHODS: tuple[type[Method], ...] = (
     Dusa,
@@ -31,6 +33,8 @@ METHODS: tuple[type[Method], ...] = (
     Deyo,
     Roid,
     Lame,
+    WindowDusa,
+    PixelCotta,
 )
 
 __all__ = ["METHODS", "Method", "Step"]

@@ -11,7 +11,8 @@ import torch
 from ignite.engine import Engine
 from pydantic import Field
 
-from dusa_ignite.engine import Batch, Output
+from dusa_ignite.data.task import ProblemName
+from dusa_ignite.engine import Batch, Output, labels_on
 from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.methods.step import finite_step, trainable_parameters
 from dusa_ignite.models.classifier import Classifier
@@ -27,7 +28,7 @@ class Step(NamedTuple):
     """What a method made of a batch.
 
     Attributes:
-        logits: (B, C) of this process's images: the predictions that count, from before the update.
+        logits: (B, C) or (B, C, h, w) of this process's images: the predictions that count, from before the update.
         loss: mean over the global batch; NaN where there is none.
         stepped: whether the optimizer's step was taken; ``None`` where there was nothing to learn from.
         diagnostics: numbers over the global batch, the same in all processes.
@@ -86,6 +87,8 @@ class Method:
             """What does not fit a classifier of so many classes."""
             return iter(())
 
+    problems: ClassVar[tuple[ProblemName, ...]] = ("classification",)
+    """What it can adapt to: images with one class each, or with one class per pixel."""
     trains: ClassVar[Trains] = "anything"
     """What of the classifier may learn: ``anything``, only ``norms`` or ``early_norms`` (see
     :mod:`dusa_ignite.models.early_norms`), or ``nothing``."""
@@ -153,7 +156,7 @@ class Method:
         logits = self.correct(self.predict(images)) if self.predict_after else step.logits
         output: Output = {
             "y_pred": logits,
-            "y": batch["labels"].to(self.device),
+            "y": labels_on(self.device, batch["labels"]),
             "loss": step.loss,
             "diagnostics": {**step.diagnostics, "skipped_update": float(step.stepped is False)},
         }

@@ -27,7 +27,7 @@ from dusa_ignite.models.views import Images
 class Bn(Method):
     """Predicts with mixed statistics, those of the global batch, and learns nothing; its loss is NaN.
 
-    The stored statistics stay as they are. A batch goes through BatchNorm in one piece, whatever the micro-batch size.
+    The stored statistics stay as they are. In segmentation they are those of a single image. Else a batch goes through BatchNorm in one piece, whatever the micro-batch size.
     """
 
     class Options(Method.Options):
@@ -38,6 +38,7 @@ class Bn(Method):
             default=1.0, ge=0, le=1, description="weight of the batch's statistics against the source's, in [0, 1]"
         )
 
+    problems = ("classification", "segmentation")
     trains = "nothing"
     source_statistics = True  # it takes the batch's by itself
 
@@ -51,5 +52,6 @@ class Bn(Method):
         """The predictions alone."""
         if not batch_norm_layers(self.classifier):
             return Step(self.predict(images))
-        with MixedStatistics(self.classifier, alpha=self.options.alpha):
+        together = self.classifier.normalises_together
+        with MixedStatistics(self.classifier, alpha=self.options.alpha, over_processes=together):
             return Step(self.classifier(images))  # even without an image: the other processes need it for their sums

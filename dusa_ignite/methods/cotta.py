@@ -30,6 +30,7 @@ from dusa_ignite.methods.losses import symmetric_cross_entropy
 from dusa_ignite.methods.step import named_trainable
 from dusa_ignite.methods.teacher import Teacher, frozen_copy
 from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.forward import rows_of
 from dusa_ignite.models.views import Images
 from dusa_ignite.utils.seeding import numpy_generator, sample_generators
 
@@ -75,8 +76,8 @@ class Cotta(Method):
 
     def adapt(self, images: Images, batch: Batch) -> Step:
         """Predict with the teacher, teach the student, average, restore."""
-        total = global_sum(len(batch["index"]))
-        anchor = self.predict(images, self.source).softmax(dim=1)
+        anchor = rows_of(self.predict(images, self.source)).softmax(dim=1)
+        total = global_sum(len(anchor))
         confidence = global_sum(anchor.amax(dim=1).double().sum().item()) / max(total, 1)
         augmented = total > 0 and confidence < self.options.confidence_threshold
         if augmented:
@@ -84,8 +85,9 @@ class Cotta(Method):
         else:
             pseudo = self.predict(images, self.teacher.classifier)
 
+        targets = rows_of(pseudo)
         _, local = self.backpropagate(
-            images, lambda logits: symmetric_cross_entropy(logits, pseudo).sum() / max(total, 1)
+            images, lambda logits: symmetric_cross_entropy(rows_of(logits), targets).sum() / max(total, 1)
         )
         all_reduce_gradients(self.parameters)
         loss = global_sum(local.item()) if total else math.nan

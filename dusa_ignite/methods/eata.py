@@ -26,6 +26,7 @@ from dusa_ignite.methods.base import Method, Step
 from dusa_ignite.methods.entropy import EntropyMethod
 from dusa_ignite.methods.fisher import Fisher, backpropagate_drift, clean_batches, fisher_information
 from dusa_ignite.methods.footprint import Footprint
+from dusa_ignite.models.forward import rows_of
 from dusa_ignite.models.views import Images
 from dusa_ignite.utils.section import PathText
 
@@ -35,7 +36,10 @@ class Eata(EntropyMethod):
 
     The state is that average, ``mean_prediction`` (C,), NaN before the first update. ``fisher`` is measured on clean
     images when the method is made; ``None`` = ETA. ``diagnostics`` have ``reliable``, the share of images learnt from.
+    In segmentation pixels are reliable or redundant by themselves, and there is ETA alone.
     """
+
+    problems = ("classification", "segmentation")
 
     class Options(Method.Options):
         """Entropy minimisation on reliable, non-redundant images, close to the source weights (arXiv 2204.02610)."""
@@ -97,8 +101,9 @@ class Eata(EntropyMethod):
             if self.fisher is not None:
                 loss += backpropagate_drift(self.classifier, self.fisher, beta=self.options.beta)
             stepped = self.step(loss)
-        predictions = logits[weights != 0].softmax(dim=1)  # those learnt from
-        *sums, total = global_sums(torch.cat([predictions.sum(dim=0), logits.new_tensor([len(logits)])]))
+        rows = rows_of(logits)
+        predictions = rows[weights != 0].softmax(dim=1)  # those learnt from
+        *sums, total = global_sums(torch.cat([predictions.sum(dim=0), logits.new_tensor([len(rows)])]))
         if stepped:
             mean = torch.tensor(sums, dtype=torch.float64).to(self.mean_prediction) / number
             first = self.mean_prediction.isnan().any()

@@ -10,6 +10,7 @@ import torch
 
 from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
 from dusa_ignite.methods.base import Method, Trains
+from dusa_ignite.models.forward import rows_of
 from dusa_ignite.models.views import Images
 
 Weigh = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -23,7 +24,11 @@ def entropy(logits: torch.Tensor) -> torch.Tensor:
 
 
 class EntropyMethod(Method):
-    """A method whose loss is a weighted mean of entropies."""
+    """A method whose loss is a weighted mean of entropies.
+
+    In segmentation the places of the logits' own resolution take the part of images: each is weighed, or left out, by
+    itself, and N counts them.
+    """
 
     trains: ClassVar[Trains] = "norms"
 
@@ -38,15 +43,16 @@ class EntropyMethod(Method):
             weigh: see :data:`Weigh`; called once, by all processes. A weight that is NaN counts.
 
         Returns:
-            The logits (B, C) and the weights (B,) of this process's images; the loss over the global batch, NaN without
-            an image; N.
+            The logits (B, C) or (B, C, h, w), and the weights (B,) or (B h w,), of this process's images; the loss over
+            the global batch, NaN without an image; N.
         """
         weights, number = torch.empty(0), 0
 
         def objective(logits: torch.Tensor) -> torch.Tensor:
             nonlocal weights, number
-            entropies = entropy(logits)
-            weights = weigh(logits.detach(), entropies.detach())
+            rows = rows_of(logits)
+            entropies = entropy(rows)
+            weights = weigh(rows.detach(), entropies.detach())
             chosen = weights != 0
             number = int(global_sum(chosen.sum().item()))
             return (weights * entropies)[chosen].sum() / number if number else logits.new_zeros(())

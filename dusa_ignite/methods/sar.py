@@ -55,6 +55,7 @@ class Sar(EntropyMethod):
             default=0.2, ge=0, description="moving average, in nats, below which the source comes back, >= 0; 0 = never"
         )
 
+    problems = ("classification", "segmentation")
     trains = "early_norms"
 
     @classmethod
@@ -87,7 +88,7 @@ class Sar(EntropyMethod):
             recovered = self.loss_average < self.options.recovery_threshold
         if recovered:
             self.recover()
-        reliable = number / max(global_sum(len(logits)), 1)
+        reliable = number / max(global_sum(len(first)), 1)
         return Step(logits, loss, stepped, {"reliable": reliable, "recovered": float(recovered)})
 
     def reliable(self, logits: torch.Tensor, entropies: torch.Tensor) -> torch.Tensor:

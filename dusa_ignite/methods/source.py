@@ -17,6 +17,7 @@ class Source(Method):
 
         name: Literal["source"] = "source"
 
+    problems = ("classification", "segmentation")
     trains = "nothing"
     predicts_as_source = True
     source_statistics = True  # those of the batch would be adaptation

@@ -25,6 +25,8 @@ class Tent(EntropyMethod):
 
         name: Literal["tent"] = "tent"
 
+    problems = ("classification", "segmentation")
+
     def adapt(self, images: Images, batch: Batch) -> Step:
         """All images count alike."""
         logits, _, loss, number = self.backpropagate_entropy(

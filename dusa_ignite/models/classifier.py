@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -38,6 +38,8 @@ class Classifier(nn.Module):
         >>> classifier = Classifier(MyNetwork(), num_classes=10, view=view)
     """
 
+    normalises_together: ClassVar[bool] = True
+    """Whether the images of a batch share the statistics of BatchNorm, or each has its own."""
     mean: torch.Tensor
     std: torch.Tensor
     columns: torch.Tensor | None
@@ -138,6 +140,10 @@ class Classifier(nn.Module):
             return self._single(images)
         return self._logits(images)
 
+    def no_logits(self) -> torch.Tensor:
+        """What :meth:`forward` returns for no images."""
+        return self.mean.new_empty(0, self.num_classes)
+
     def _single(self, images: Images) -> torch.Tensor:
         try:
             return self._logits(images)
@@ -173,7 +179,9 @@ class Classifier(nn.Module):
     @property
     def uses_batch_statistics(self) -> bool:
         """Whether an image's logits depend on the rest of its batch (BatchNorm with the batch's statistics)."""
-        return self.batch_norm == "batch" and any(True for _ in self._batch_norm_layers())
+        return (
+            self.normalises_together and self.batch_norm == "batch" and any(True for _ in self._batch_norm_layers())
+        )
 
     def use_source_statistics(self) -> None:
         """From now on BatchNorm layers normalise with the stored source statistics."""

@@ -45,15 +45,15 @@ def predict(
         parameters: values, by name, that take the place of the classifier's own.
 
     Returns:
-        (B, C).
+        (B, C), of a segmenter (B, C, h, w).
     """
-    logits = [next(classifier.parameters()).new_empty(0, classifier.num_classes)]
+    logits = []
     for part in micro_batches(classifier, len(images), micro_batch_size=micro_batch_size):
         if parameters is None:
             logits.append(classifier(images[part]))
         else:
             logits.append(functional_call(classifier, dict(parameters), (images[part],)))
-    return torch.cat(logits)
+    return torch.cat(logits) if logits else classifier.no_logits()
 
 
 class DeferredBackward:
@@ -67,7 +67,7 @@ class DeferredBackward:
         images: float RGB in [0, 1], B of them; B may be 0.
         micro_batch_size: images in the graph at once, >= 1; a classifier whose images depend on each other sees all.
 
-    ``logits`` (B, C) is a leaf: differentiate a loss with respect to it, then call :meth:`backward`.
+    ``logits`` (B, C), or (B, C, h, w), is a leaf: differentiate a loss with respect to it, then call :meth:`backward`.
     """
 
     def __init__(self, classifier: Classifier, images: Images, *, micro_batch_size: int) -> None:
@@ -76,8 +76,8 @@ class DeferredBackward:
         with torch.set_grad_enabled(len(parts) == 1):
             outputs = [classifier(images[part]) for part in parts]
         self.output = outputs[0] if len(parts) == 1 else None
-        empty = next(classifier.parameters()).new_empty(0, classifier.num_classes)
-        self.logits = torch.cat([empty, *(output.detach() for output in outputs)]).requires_grad_()
+        logits = torch.cat([output.detach() for output in outputs]) if outputs else classifier.no_logits()
+        self.logits = logits.requires_grad_()
 
     def backward(self) -> None:
         """Carry the logits' gradient, where there is one, to the classifier's parameters."""
@@ -88,11 +88,16 @@ class DeferredBackward:
             if self.output.requires_grad:  # a classifier may be frozen while its guide learns
                 self.output.backward(gradient)
             return
-        matter = (gradient != 0).any(dim=1)  # NaN is not 0
+        matter = (gradient != 0).flatten(1).any(dim=1)  # NaN is not 0
         matter[:1] |= ~matter.any()  # a gradient of 0 is not a missing one: momentum goes on
         rows = matter.nonzero().squeeze(1)
         for part in slices(len(rows), self.micro_batch_size):
             self.classifier(select(self.images, rows[part])).backward(gradient[rows[part]])
+
+
+def rows_of(logits: torch.Tensor) -> torch.Tensor:
+    """(N, C): a row per prediction, which is an image (B, C) or, in segmentation, a place of one (B, C, h, w)."""
+    return logits if logits.ndim == 2 else logits.movedim(1, -1).flatten(0, -2)
 
 
 def select(images: Images, rows: torch.Tensor) -> Images:

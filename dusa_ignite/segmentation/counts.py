@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dusa_ignite.segmentation.data.label_maps import UNKNOWN
+from dusa_ignite.data.segmentation.label_maps import UNKNOWN
 from dusa_ignite.segmentation.resize import predicted_labels
 
 

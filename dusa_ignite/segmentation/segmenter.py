@@ -55,6 +55,34 @@ class Segmenter(Classifier):
         super().__init__(backbone, view=view, batch_norm=batch_norm, num_classes=num_classes)
         self.class_names = tuple(class_names)
 
+    normalises_together = False
+
+    def forward(self, images: Images) -> torch.Tensor:
+        """Logits (B, num_classes, h, w) of float RGB images in [0, 1]: (B, 3, H, W), or a list of (3, H, W).
+
+        Images go through one by one: BatchNorm with the batch's statistics takes those of the single image, so results
+        depend neither on the batch size nor on the number of processes.
+
+        Raises:
+            DataError: a batch's images differ in their size after resizing.
+        """
+        if len(images) == 0:
+            return self.no_logits()
+        return torch.cat([self.forward_resized(image[None]) for image in self.crop(images)])
+
+    def forward_resized(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (B, num_classes, h, w) of images (B, 3, H, W) in [0, 1] that are taken at the size that they have."""
+        view = (images - self.mean) / self.std
+        if self.channels_last:
+            view = view.contiguous(memory_format=torch.channels_last)
+        with self._autocast(view):
+            logits = self.backbone(view)
+        return logits.to(images.dtype)
+
+    def no_logits(self) -> torch.Tensor:
+        """What :meth:`forward` returns for no images."""
+        return self.mean.new_empty(0, self.num_classes, 1, 1)
+
     def crop(self, images: Images) -> torch.Tensor:
         """(B, 3, H, W) in [0, 1] with the shorter side resized; nothing is cut off. Done again, it stays as it is.
 

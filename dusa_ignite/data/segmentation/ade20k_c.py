@@ -9,9 +9,9 @@ from pydantic import Field
 
 from dusa_ignite.data.corrupted import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS, CorruptedDataSet
 from dusa_ignite.data.files import existing_folder
-from dusa_ignite.data.task import Task
-from dusa_ignite.segmentation.data.ade20k_names import ADE20K_NAMES
-from dusa_ignite.segmentation.data.pairs import images_below, paired_task
+from dusa_ignite.data.task import ProblemName, Task
+from dusa_ignite.data.segmentation.ade20k_names import ADE20K_NAMES
+from dusa_ignite.data.segmentation.pairs import images_below, paired_task
 from dusa_ignite.utils.section import PathText
 
 LAYOUT = "ADE20K-C: <images>/<corruption>/<severity>/validation/*.jpg and annotations/validation/*.png"
@@ -22,6 +22,8 @@ class Ade20kC(CorruptedDataSet):
 
     benchmark_corruptions: ClassVar[tuple[str, ...]] = BENCHMARK_CORRUPTIONS
     all_corruptions: ClassVar[tuple[str, ...]] = ALL_CORRUPTIONS
+
+    problem: ClassVar[ProblemName] = "segmentation"
 
     name: Literal["ade20k_c"] = "ade20k_c"
     root: PathText = Field(min_length=1, description=f"folder {LAYOUT}")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from dusa_ignite.data.data_set import DataSet
 from dusa_ignite.data.files import existing_folder
-from dusa_ignite.data.task import Task
-from dusa_ignite.segmentation.data.cityscapes import CITYSCAPES_NAMES
-from dusa_ignite.segmentation.data.pairs import images_below, paired_task
+from dusa_ignite.data.task import ProblemName, Task
+from dusa_ignite.data.segmentation.cityscapes import CITYSCAPES_NAMES
+from dusa_ignite.data.segmentation.pairs import images_below, paired_task
 from dusa_ignite.utils.section import Distinct, PathText, as_tuple
 
 LAYOUT = (
@@ -25,6 +25,8 @@ Condition = Literal["fog", "night", "rain", "snow"]
 
 class Acdc(DataSet):
     """ACDC, a task per condition."""
+
+    problem: ClassVar[ProblemName] = "segmentation"
 
     name: Literal["acdc"] = "acdc"
     root: PathText = Field(min_length=1, description=f"folder {LAYOUT}")

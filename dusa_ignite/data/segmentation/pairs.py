@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dusa_ignite.data.files import image_extensions
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
-from dusa_ignite.segmentation.data.mapped_images import MappedImages
+from dusa_ignite.data.segmentation.mapped_images import MappedImages
 
 
 class Found(NamedTuple):

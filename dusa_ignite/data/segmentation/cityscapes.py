@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from dusa_ignite.data.data_set import DataSet
 from dusa_ignite.data.files import existing_folder
-from dusa_ignite.data.task import Task
-from dusa_ignite.segmentation.data.pairs import images_below, paired_task
+from dusa_ignite.data.task import ProblemName, Task
+from dusa_ignite.data.segmentation.pairs import images_below, paired_task
 from dusa_ignite.utils.section import PathText
 
 LAYOUT = "Cityscapes: leftImg8bit/<split>/<city>/*_leftImg8bit.png and gtFine/<split>/<city>/*_gtFine_labelTrainIds.png"
@@ -23,6 +23,8 @@ IMAGE, LABELS = "_leftImg8bit.png", "_gtFine_labelTrainIds.png"
 
 class Cityscapes(DataSet):
     """Cityscapes' fine annotations, a single task per split."""
+
+    problem: ClassVar[ProblemName] = "segmentation"
 
     name: Literal["cityscapes"] = "cityscapes"
     root: PathText = Field(min_length=1, description=f"folder {LAYOUT}")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from dusa_ignite.data.files import existing_folder, scan_folder
 from dusa_ignite.data.named_classes import NamedClasses
-from dusa_ignite.data.task import Task
+from dusa_ignite.data.task import ProblemName, Task
 from dusa_ignite.errors import DataError
-from dusa_ignite.segmentation.data.label_maps import UNKNOWN
-from dusa_ignite.segmentation.data.pairs import images_below, paired_task
+from dusa_ignite.data.segmentation.label_maps import UNKNOWN
+from dusa_ignite.data.segmentation.pairs import images_below, paired_task
 from dusa_ignite.utils.section import PathText
 
 LAYOUT = "images/* or images/<task>/*, and beside it masks with a .png of the same path for each; or unlabelled images"
@@ -20,6 +20,8 @@ LAYOUT = "images/* or images/<task>/*, and beside it masks with a .png of the sa
 
 class MaskFolder(NamedClasses):
     """Images and PNG label maps in two folders that look alike, or unlabelled images in one."""
+
+    problem: ClassVar[ProblemName] = "segmentation"
 
     name: Literal["mask_folder"] = "mask_folder"
     root: PathText = Field(min_length=1, description=f"folder of {LAYOUT}")

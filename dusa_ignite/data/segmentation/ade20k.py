@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from dusa_ignite.data.data_set import DataSet
 from dusa_ignite.data.files import existing_folder
-from dusa_ignite.data.task import Task
-from dusa_ignite.segmentation.data.ade20k_names import ADE20K_NAMES
-from dusa_ignite.segmentation.data.pairs import images_below, paired_task
+from dusa_ignite.data.task import ProblemName, Task
+from dusa_ignite.data.segmentation.ade20k_names import ADE20K_NAMES
+from dusa_ignite.data.segmentation.pairs import images_below, paired_task
 from dusa_ignite.utils.section import PathText
 
 LAYOUT = "ADEChallengeData2016: images/<split>/*.jpg and annotations/<split>/*.png"
@@ -19,6 +19,8 @@ LAYOUT = "ADEChallengeData2016: images/<split>/*.jpg and annotations/<split>/*.p
 
 class Ade20k(DataSet):
     """ADE20K's scene parsing benchmark, a single task per split."""
+
+    problem: ClassVar[ProblemName] = "segmentation"
 
     name: Literal["ade20k"] = "ade20k"
     root: PathText = Field(min_length=1, description=f"folder {LAYOUT}")

@@ -61,6 +61,7 @@ class WindowDusa(Method):
                     f"{self.stride} is more than the window's {self.window} pixels, so parts are never seen",
                 )
 
+    problems = ("segmentation",)
     guided = True
 
     def __init__(self, options: Options | None = None, **parts: Any) -> None:

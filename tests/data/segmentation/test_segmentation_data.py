@@ -12,10 +12,14 @@ from PIL import Image
 
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
-from dusa_ignite.segmentation.data import SEGMENTATION_DATA_SETS, Acdc, Ade20k, Ade20kC, Cityscapes, MaskFolder
-from dusa_ignite.segmentation.data.ade20k_names import ADE20K_NAMES
-from dusa_ignite.segmentation.data.label_maps import read_label_map
-from dusa_ignite.segmentation.data.mapped_images import MappedImages
+from dusa_ignite.data.segmentation.acdc import Acdc
+from dusa_ignite.data.segmentation.ade20k import Ade20k
+from dusa_ignite.data.segmentation.ade20k_c import Ade20kC
+from dusa_ignite.data.segmentation.cityscapes import Cityscapes
+from dusa_ignite.data.segmentation.mask_folder import MaskFolder
+from dusa_ignite.data.segmentation.ade20k_names import ADE20K_NAMES
+from dusa_ignite.data.segmentation.label_maps import read_label_map
+from dusa_ignite.data.segmentation.mapped_images import MappedImages
 
 
 def write_image(path: Path, *, size: tuple[int, int] = (3, 4), value: int = 100) -> Path:
@@ -208,8 +212,3 @@ def test_a_map_that_is_turned(tmp_path: Path) -> None:
     (task,) = MaskFolder(root=str(tmp_path), classes=("a", "b")).tasks()
     with pytest.raises(DataError, match=r"a.png: 30 x 40 pixels, but its image a.jpg has 40 x 30, of another ratio"):
         task.dataset[0]
-
-
-@pytest.mark.parametrize("kind", SEGMENTATION_DATA_SETS, ids=lambda kind: kind.__name__)
-def test_a_data_set_is_one_file(kind: type) -> None:
-    assert [other for other in SEGMENTATION_DATA_SETS if other.__module__ == kind.__module__] == [kind]

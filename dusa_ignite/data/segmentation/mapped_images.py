@@ -12,7 +12,7 @@ import torch
 from dusa_ignite.data.decoding import read_image
 from dusa_ignite.data.named_images import NamedImages
 from dusa_ignite.errors import DataError
-from dusa_ignite.segmentation.data.label_maps import UNKNOWN, read_label_map
+from dusa_ignite.data.segmentation.label_maps import UNKNOWN, read_label_map
 
 RATIO = 0.02  # by how much the ratios of an image's and its map's sides may differ; both are whole numbers of pixels
 
@@ -25,7 +25,7 @@ class MappedImages(NamedImages):
         files: paths relative to ``root``, with forward slashes.
         maps: the path of each image's label map; ``None`` = no image has one.
         num_classes: C.
-        zero_is_unknown: see :func:`dusa_ignite.segmentation.data.label_maps.read_label_map`.
+        zero_is_unknown: see :func:`dusa_ignite.data.segmentation.label_maps.read_label_map`.
         left_out: see :class:`dusa_ignite.data.named_images.NamedImages`.
 
     Attributes:

@@ -1,0 +1,1 @@
+"""Data sets of segmentation, a file each: every task's images have a label map, or none has."""
