@@ -92,13 +92,14 @@ def batch_sums(output: Output, num_classes: int) -> torch.Tensor:
 
     Returns:
         (8 + 2 C,) float64 on the CPU: :data:`COUNTS`, then how often each class was predicted, and by
-        the source model.
+        the source model; in segmentation in shares of an image's places.
     """
     predicted, by_source = output["y_pred"].argmax(dim=1), output["source_y_pred"].argmax(dim=1)
     changed, won = _votes(output, predicted, by_source)
     counts = torch.zeros(2, num_classes, dtype=torch.float64, device=predicted.device)
-    counts[0].index_add_(0, predicted, torch.ones_like(predicted, dtype=torch.float64))
-    counts[1].index_add_(0, by_source, torch.ones_like(by_source, dtype=torch.float64))
+    share = 1 / max(predicted.shape[1:].numel(), 1)  # in segmentation the places of an image count as much as an image
+    counts[0].index_add_(0, predicted.flatten(), torch.full_like(predicted, share, dtype=torch.float64).flatten())
+    counts[1].index_add_(0, by_source.flatten(), torch.full_like(by_source, share, dtype=torch.float64).flatten())
     own = torch.cat([counts.new_tensor([len(predicted)]), torch.stack([changed, won]).to(counts), counts.flatten()])
     images, all_changed, all_won, *all_counts = global_sums(own)
     diagnostics = output["diagnostics"]  # they are those of the global batch already

@@ -68,7 +68,7 @@ class ExpectedCalibrationError(Metric):
         return float((self._hits - self._confidences).abs().sum() / self._counts.sum())
 
 
-class _NaNIfEmpty:
+class NaNIfEmpty:
     """Makes a metric NaN, instead of an error, where nothing has been counted in any process."""
 
     def compute(self) -> float:
@@ -78,7 +78,7 @@ class _NaNIfEmpty:
             return math.nan
 
 
-class FiniteAverage(_NaNIfEmpty, Average):
+class FiniteAverage(NaNIfEmpty, Average):
     """Ignite's average, over the finite numbers only; NaN where there is none."""
 
     def update(self, output: float) -> None:
@@ -87,11 +87,11 @@ class FiniteAverage(_NaNIfEmpty, Average):
             super().update(output)
 
 
-class Top1(_NaNIfEmpty, Accuracy):
+class Top1(NaNIfEmpty, Accuracy):
     """Ignite's accuracy, NaN without labels."""
 
 
-class Top5(_NaNIfEmpty, TopKCategoricalAccuracy):
+class Top5(NaNIfEmpty, TopKCategoricalAccuracy):
     """Ignite's top-5 accuracy, NaN without labels."""
 
 
@@ -123,11 +123,11 @@ def task_metrics(
     if source:
         metrics["source_top1"] = Top1(lambda output: labelled(output, "source_y_pred"), device=device)
         metrics["agreement"] = Top1(lambda output: (output["y_pred"], output["source_y_pred"].argmax(1)), device=device)
-    metrics["loss"] = FiniteAverage(_loss_once, device=device)
+    metrics["loss"] = FiniteAverage(loss_once, device=device)
     return metrics
 
 
-def _loss_once(output: dict[str, Any]) -> float:
+def loss_once(output: dict[str, Any]) -> float:
     """The loss in the first process alone: it is that of the global batch in all of them."""
     return output["loss"] if idist.get_rank() == 0 else math.nan
 

@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from dusa_ignite.engine import TaskEvents, batch_of
+from dusa_ignite.results.score import score_of
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +58,9 @@ class Progress:
         batch, metrics = batch_of(engine), engine.state.metrics
         now, done = time.monotonic(), engine.state.iteration
         numbers = f"{metrics['images_per_second']:.1f} images/s"
-        if math.isfinite(metrics["top1"]):  # without labels it is NaN
-            numbers = f"top-1 so far {100 * metrics['top1']:.1f}%, {numbers}"
+        score = score_of(metrics)
+        if math.isfinite(metrics[score.column]):  # without labels it is NaN
+            numbers = f"{score.title} so far {100 * metrics[score.column]:.1f}%, {numbers}"
         if self.use_bar:
             bar = self.bar or self._open(done - 1)  # an interrupted run goes on without STARTED
             bar.set_description(batch["task"], refresh=False)

@@ -15,6 +15,7 @@ from dusa_ignite.results.rows import COLUMNS
 VALIDATED = ("accuracy", "loss", "chance", "best_accuracy", "best_t", "margin")  # of a training, in [0, 1] but the loss
 PLOTS = {  # a plot for what shares a scale; what is not named here comes from the guide
     "accuracy": ("top1", "top5", "ema_top1", "source_top1", "agreement"),
+    "segmentation": ("miou", "pixel_accuracy", "ema_miou", "source_miou"),
     "calibration": ("ece",),
     "loss": ("update_loss", "loss"),
     "speed": ("images_per_second",),

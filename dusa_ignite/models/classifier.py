@@ -179,9 +179,7 @@ class Classifier(nn.Module):
     @property
     def uses_batch_statistics(self) -> bool:
         """Whether an image's logits depend on the rest of its batch (BatchNorm with the batch's statistics)."""
-        return (
-            self.normalises_together and self.batch_norm == "batch" and any(True for _ in self._batch_norm_layers())
-        )
+        return self.normalises_together and self.batch_norm == "batch" and any(True for _ in self._batch_norm_layers())
 
     def use_source_statistics(self) -> None:
         """From now on BatchNorm layers normalise with the stored source statistics."""

@@ -14,4 +14,4 @@ UNLABELLED_PLOT = "stream.png"  # in the place of the two where no image has a l
 REPORT = "report.html"
 PICTURES = (STREAM_PLOT, TASKS_PLOT, UNLABELLED_PLOT)
 OUTPUTS = (CONFIG, RESULTS, SUMMARY, RUN, LOG, UPDATES, PREDICTIONS, *PICTURES, REPORT)
-CHECKPOINTS, EXPORTS = "checkpoints", "export"  # folders within
+CHECKPOINTS, EXPORTS, MAPS = "checkpoints", "export", "predictions"  # folders within

@@ -21,6 +21,10 @@ COLUMNS = (
     "ece",
     "ema_top1",
     "source_top1",
+    "miou",
+    "pixel_accuracy",
+    "ema_miou",
+    "source_miou",
     "agreement",
     "loss",
     "seconds",
@@ -30,7 +34,8 @@ COLUMNS = (
     "warnings",
     "rollbacks",
 )
-LABEL_COLUMNS = ("top1", "top5", "ece", "ema_top1", "source_top1")  # only labelled images have these
+IMAGE_COLUMNS = ("top1", "top5", "ece", "ema_top1", "source_top1")  # only labelled images have these
+PIXEL_COLUMNS = ("miou", "pixel_accuracy", "ema_miou", "source_miou")  # only images with a label map have these
 TOTALS = ("images", "seconds", "skipped_updates", "unreadable", "warnings", "rollbacks")  # the mean row holds their sum
 TIME_COLUMNS = ("seconds", "images_per_second")
 
@@ -84,14 +89,19 @@ def overall(rows: Sequence[Row], updates: Sequence[Mapping[str, Any]]) -> Row:
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """All rows and their mean under :data:`COLUMNS`; what a run has not is left empty. Replaces the file at once.
 
-    Without any label there are no :data:`LABEL_COLUMNS`.
+    Without any label there are neither :data:`IMAGE_COLUMNS` nor :data:`PIXEL_COLUMNS`, with labels one of the two.
 
     Numbers have nine digits: behind these, sums taken in another order differ.
     """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    labelled = any(not is_missing(row.get("top1")) for row in rows)
-    columns = [column for column in COLUMNS if labelled or column not in LABEL_COLUMNS]
+    left_out = [
+        column
+        for own in (IMAGE_COLUMNS, PIXEL_COLUMNS)
+        for column in own
+        if all(is_missing(row.get(own[0])) for row in rows)
+    ]
+    columns = [column for column in COLUMNS if column not in left_out]
     writer.writerow(columns)
     for row in [*rows, mean_row(rows)]:
         writer.writerow([_csv(row.get(column)) for column in columns])

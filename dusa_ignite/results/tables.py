@@ -6,9 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dusa_ignite.data.file_list import list_line
-from dusa_ignite.results.rows import COLUMNS, TIME_COLUMNS, Row, is_missing, mean_row
+from dusa_ignite.results.rows import (
+    COLUMNS,
+    IMAGE_COLUMNS,
+    PIXEL_COLUMNS,
+    TIME_COLUMNS,
+    Row,
+    is_missing,
+    mean_row,
+)
+from dusa_ignite.results.score import SCORES
 
-SHARES = ("top1", "top5", "ece", "ema_top1", "source_top1", "agreement")  # in [0, 1]; shown in percent
+SHARES = (*IMAGE_COLUMNS, *PIXEL_COLUMNS, "agreement")  # in [0, 1]; shown in percent
 
 
 def text_table(header: Sequence[str], lines: Sequence[Sequence[str]], *, last_apart: bool = True) -> str:
@@ -64,7 +73,7 @@ def scored_line(scored_over: Mapping[str, Any] | None) -> str:
 
 
 def comparison_table(runs: Mapping[str, Sequence[Row]]) -> str:
-    """Top-1 in percent of several runs side by side, a line per task, the mean last.
+    """Top-1, or mIoU, in percent of several runs side by side, a line per task, the mean last.
 
     Where no run has any, since no image has a label: how often each predicts as its source model.
 
@@ -73,8 +82,10 @@ def comparison_table(runs: Mapping[str, Sequence[Row]]) -> str:
     """
     tasks = list(dict.fromkeys(row["task"] for rows in runs.values() for row in rows if row["task"] != "mean"))
     by_task = {name: {row["task"]: row for row in rows} for name, rows in runs.items()}
-    labelled = any("top1" in row for rows in runs.values() for row in rows)
-    column, title = ("top1", "top-1 (%)") if labelled else ("agreement", "same as source (%)")
+    column, title = "agreement", "same as source (%)"
+    for score in SCORES:
+        if any(score.column in row for rows in runs.values() for row in rows):
+            column, title = score.column, f"{score.title} (%)"
     lines = [
         [task, *(cell_text(column, by_task[name].get(task, {}).get(column)) for name in runs)]
         for task in [*tasks, "mean"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = 
     )
 
 
-def save_segmenter(segmenter: Segmenter, folder: Path) -> None:
+def save_segmenter(segmenter: Segmenter, folder: Path, *, class_names: Sequence[str] = ()) -> None:
     """Write the adapted weights: those of transformers as a folder that it loads, others as ``model.safetensors``.
 
     Beside the latter, ``segmenter.json`` says how images are prepared and what the classes are called.
@@ -94,6 +95,7 @@ def save_segmenter(segmenter: Segmenter, folder: Path) -> None:
     Args:
         segmenter: as it is.
         folder: made if missing.
+        class_names: in the order of the outputs; empty = those that the segmenter knows.
 
     Raises:
         OSError: it cannot be written.
@@ -102,11 +104,14 @@ def save_segmenter(segmenter: Segmenter, folder: Path) -> None:
     backbone = segmenter.backbone
     if isinstance(backbone, HubSegmenter):
         with quiet():
+            if class_names:
+                backbone.model.config.id2label = dict(enumerate(class_names))
+                backbone.model.config.label2id = {name: label for label, name in enumerate(class_names)}
             backbone.model.save_pretrained(folder)
             backbone.processor.save_pretrained(folder)
         return
     save_weights(backbone.state_dict(), folder / "model.safetensors")
-    description = {"view": segmenter.source_view.values(), "class_names": list(segmenter.class_names)}
+    description = {"view": segmenter.source_view.values(), "class_names": list(class_names or segmenter.class_names)}
     (folder / "segmenter.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 

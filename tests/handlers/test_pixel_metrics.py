@@ -13,7 +13,7 @@ from support.processes import in_processes
 from torch.nn import functional as F
 
 from dusa_ignite.handlers.metrics import MetricSums
-from dusa_ignite.segmentation.metrics import pixel_metrics
+from dusa_ignite.handlers.pixel_metrics import pixel_metrics
 
 PREDICTED = ([[0, 1, 1], [1, 2, 0]], [[2, 2]], [[0, 0], [0, 1]])
 LABELS = ([[0, 0, 1], [1, 255, 2]], [[2, 2]], [[0, 0], [1, 1]])

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.metrics import Metric
+from ignite.metrics import Average, Metric
 from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
 
+from dusa_ignite.handlers.metrics import FiniteAverage, NaNIfEmpty, loss_once
 from dusa_ignite.segmentation.counts import image_counts
 from dusa_ignite.segmentation.scores import mean_iou, pixel_accuracy
 
@@ -63,9 +64,40 @@ class PixelScore(Metric):
         return float(self.score(self._sums.cpu().numpy()))
 
 
-def pixel_metrics(*, num_classes: int, device: str | torch.device = "cpu") -> dict[str, Metric]:
-    """The metrics of the current task, by name: ``miou`` and ``pixel_accuracy``, in [0, 1]."""
-    return {
-        "miou": PixelScore(mean_iou, num_classes=num_classes, device=device),
-        "pixel_accuracy": PixelScore(pixel_accuracy, num_classes=num_classes, device=device),
-    }
+class Agreement(NaNIfEmpty, Average):
+    """The share of the places at which two models predict the same class, a mean over images; NaN without any."""
+
+
+def pixel_metrics(
+    *, num_classes: int, ema: bool = False, source: bool = False, device: str | torch.device = "cpu"
+) -> dict[str, Metric]:
+    """The metrics of the current task, by name: ``miou``, ``pixel_accuracy``, ``loss``, with ``ema`` the averaged norms'
+    ``ema_miou``, and with ``source`` the source model's ``source_miou`` and ``agreement``; all but the loss in [0, 1].
+
+    Args:
+        num_classes: of the segmenter.
+        ema: whether the output carries ``ema_y_pred``.
+        source: whether the output carries ``source_y_pred``.
+        device: where counts are kept.
+    """
+
+    def miou(key: str) -> PixelScore:
+        return PixelScore(
+            mean_iou, num_classes=num_classes, output_transform=lambda out: (out[key], out["y"]), device=device
+        )
+
+    metrics: dict[str, Metric] = {"miou": miou("y_pred")}
+    metrics["pixel_accuracy"] = PixelScore(pixel_accuracy, num_classes=num_classes, device=device)
+    if ema:
+        metrics["ema_miou"] = miou("ema_y_pred")
+    if source:
+        metrics["source_miou"] = miou("source_y_pred")
+        metrics["agreement"] = Agreement(output_transform=_agreement, device=device)
+    metrics["loss"] = FiniteAverage(loss_once, device=device)
+    return metrics
+
+
+def _agreement(output: dict[str, Any]) -> torch.Tensor:
+    """(B,) shares of the logits' places."""
+    same = output["y_pred"].argmax(dim=1) == output["source_y_pred"].argmax(dim=1)
+    return same.double().flatten(1).mean(dim=1)
