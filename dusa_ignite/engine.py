@@ -13,7 +13,6 @@ from ignite.engine import Engine, EventEnum, Events
 from ignite.metrics.metric import MetricUsage
 from typing_extensions import NotRequired
 
-
 Labels = torch.Tensor | list[torch.Tensor]
 """(B,) int64, -1 = unknown; in segmentation B maps (H, W) int64, 255 = unknown, each as large as its image."""
 

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "dusa_ignite"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (  # each imports only itself and what stands before it
     "errors", "utils", "engine", "distributed", "data", "models", "segmentation", "methods", "results", "handlers",
-    "config", "pretraining", "runs", "library", "comparison", "testing", "commands",
+    "problems", "config", "pretraining", "runs", "library", "comparison", "testing", "commands",
 )  # fmt: skip
 READERS_OF_THE_CONFIG = {"config", "runs", "library", "comparison", "commands", "pretraining", "testing"}
 FORMER_WORDS = (

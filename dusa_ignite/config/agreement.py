@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dusa_ignite.config.problem_agreement import problem_problems, prompted_guide_problems
 from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
@@ -22,14 +23,16 @@ def contradictions(name: str, sections: Mapping[str, Any]) -> list[Problem]:
         sections: the checked sections by name. One that is wrong in itself is left out: it is reported anyway.
     """
     method = find_method(name)
-    problems = list(_stream_problems(method, name, sections))
+    problems = list(problem_problems(method, name, sections))
+    problems += _stream_problems(method, name, sections)
     problems += _monitor_problems(sections)
     problems += _speed_problems(method, sections)
     classifier, options = sections.get("classifier"), sections.get("method")
     if classifier and options:
         problems += options.problems(num_classes=classifier.num_classes)
     if method.guided:
-        problems += _guide_problems(name, sections)
+        by_prompts = sections.get("problem") == "segmentation"
+        problems += prompted_guide_problems(name, sections) if by_prompts else _guide_problems(name, sections)
     elif method.trains != "nothing" and classifier:
         problems += _learning_problems(method, name, classifier)
     return problems

@@ -10,6 +10,7 @@ from dusa_ignite.config.agreement import contradictions
 from dusa_ignite.config.errors import Problems
 from dusa_ignite.data import DATA_SETS, DataSet
 from dusa_ignite.data.settings import SETTINGS
+from dusa_ignite.data.task import ProblemName
 from dusa_ignite.distributed.options import DistributedOptions
 from dusa_ignite.handlers.checkpoint import CheckpointOptions
 from dusa_ignite.handlers.harm_monitor import MonitorOptions
@@ -20,6 +21,7 @@ from dusa_ignite.methods.optimizers import OPTIMIZERS, Adam, OptimizerOptions
 from dusa_ignite.models.build import ClassifierOptions
 from dusa_ignite.models.guides import TIMES, PathOptions, TransformerOptions, VaeOptions
 from dusa_ignite.models.guides.times import FixedTime, TimeOptions
+from dusa_ignite.segmentation.unet_options import UnetOptions
 from dusa_ignite.utils.paths import encode_name
 from dusa_ignite.utils.section import PathText, Section
 
@@ -78,6 +80,9 @@ class Config(Section):
         description="the run's folder in output_dir: letters, digits and _, behind the first also spaces and . + = -",
     )
     output_dir: PathText = Field(default="runs", min_length=1, description="folder of all runs' outputs")
+    problem: ProblemName = Field(
+        default="classification", description="what is predicted: one class per image, or one per pixel"
+    )
     seed: int = Field(default=2024, ge=0, lt=2**32, description="of everything random, 0 .. 2^32 - 1")
     setting: Literal[tuple(SETTINGS)] = Field(  # type: ignore[valid-type]
         default="fully", description="how tasks are arranged and when the model is reset"
@@ -90,6 +95,9 @@ class Config(Section):
     )
     vae: VaeOptions = Field(default=VaeOptions(), description="the guide's latents")
     path: PathOptions | None = Field(default=None, description="null = the transformer family's own")
+    unet: UnetOptions | None = Field(
+        default=None, description="what guides segmentation, in the place of transformer, vae and path; null = none"
+    )
     time: AnyTime = Field(
         default=FixedTime(), discriminator="name", description="noise level; 0 = data, 1 = noise, for every family"
     )

@@ -38,7 +38,7 @@ class Chosen:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
         return self.dataset[self.positions[index]]
 
     def fingerprint(self) -> str:

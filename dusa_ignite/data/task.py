@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ class LabelledImages(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int | torch.Tensor]:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
         """The image and its label (-1 = unknown); in segmentation its label map (H, W) int64 (255 = unknown).
 
         The image is RGB (3, H, W), or grey (1, H, W): uint8 in 0 .. 255, or float in 0 .. 1 as torchvision's

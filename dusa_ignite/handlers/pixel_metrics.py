@@ -71,8 +71,9 @@ class Agreement(NaNIfEmpty, Average):
 def pixel_metrics(
     *, num_classes: int, ema: bool = False, source: bool = False, device: str | torch.device = "cpu"
 ) -> dict[str, Metric]:
-    """The metrics of the current task, by name: ``miou``, ``pixel_accuracy``, ``loss``, with ``ema`` the averaged norms'
-    ``ema_miou``, and with ``source`` the source model's ``source_miou`` and ``agreement``; all but the loss in [0, 1].
+    """The metrics of the current task, by name: ``miou``, ``pixel_accuracy``, ``loss``; with ``ema`` the averaged
+    norms' ``ema_miou``; with ``source`` the source model's ``source_miou`` and ``agreement``. All but the loss are in
+    [0, 1].
 
     Args:
         num_classes: of the segmenter.

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class Predicted(NamedTuple):
     """What is written of an image."""
 
-    index: int
+    position: int  # in the data set
     labels: np.ndarray  # (H, W) uint8, at the size of its label map
     confidence: float
     agreement: float | None
@@ -77,7 +77,7 @@ class PixelPredictionLog(AppendedFile):
         if engine.state.iteration == 1:
             writer.writerow(COLUMNS)
         for predicted in (one for share in shares for one in share):
-            place = Path(task.replace("/", "_")) / f"{predicted.index:06d}.png"
+            place = Path(task.replace("/", "_")) / f"{predicted.position:06d}.png"
             self._write_map(self.maps / place, predicted.labels)
             writer.writerow(self._line(task, place, predicted))
         self.append(text.getvalue())
@@ -85,8 +85,8 @@ class PixelPredictionLog(AppendedFile):
     def _line(self, task: str, place: Path, predicted: Predicted) -> tuple[Any, ...]:
         return (
             task,
-            predicted.index,
-            self.path_of(task, predicted.index) if self.path_of else "",
+            predicted.position,
+            self.path_of(task, predicted.position) if self.path_of else "",
             (self.maps.name / place).as_posix(),
             f"{predicted.confidence:.6f}",
             "" if predicted.agreement is None else f"{predicted.agreement:.6f}",
@@ -117,7 +117,7 @@ def predictions_of(index: torch.Tensor, output: Any) -> list[Predicted]:
             source_counts = _counts(by_source, labels, num_classes)
         found.append(
             Predicted(
-                index=position,
+                position=position,
                 labels=predicted.to(torch.uint8).cpu().numpy(),
                 confidence=logits.double().softmax(dim=0).amax(dim=0).mean().item(),
                 agreement=agreement,

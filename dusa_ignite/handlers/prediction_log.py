@@ -107,7 +107,8 @@ def numbers_of(index: torch.Tensor, output: Output) -> list[tuple[Any, ...]]:
     asked: Any = repeat(None)
     if "candidates" in output:
         asked = zip(output["candidates"].tolist(), output["candidate_errors"].double().tolist(), strict=True)
-    columns = [column.tolist() for column in (index, output["y"], predicted, confidence)]
+    labels: Any = output["y"]
+    columns = [column.tolist() for column in (index, labels, predicted, confidence)]
     likely = zip(classes[:, :TOP].tolist(), values[:, :TOP].tolist(), strict=True)
     return list(zip(*columns, by_source, likely, asked, strict=False))  # what was not asked repeats without end
 

@@ -27,7 +27,8 @@ from dusa_ignite.models.views import Images
 class Bn(Method):
     """Predicts with mixed statistics, those of the global batch, and learns nothing; its loss is NaN.
 
-    The stored statistics stay as they are. In segmentation they are those of a single image. Else a batch goes through BatchNorm in one piece, whatever the micro-batch size.
+    The stored statistics stay as they are. A batch goes through BatchNorm in one piece, whatever the micro-batch size;
+    in segmentation each image has its own statistics.
     """
 
     class Options(Method.Options):

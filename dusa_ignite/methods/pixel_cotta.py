@@ -3,8 +3,8 @@
 What differs from classification:
 
 * The source model's confidence is the mean over all places of the logits, and so is the student's loss.
-* The teacher is averaged over the image at several scales, each as it is and mirrored, as in the authors' experiments on
-  Cityscapes and ACDC (arXiv 2203.13591, section 4.3), instead of over random augmentations: nothing is drawn for it.
+* The teacher is averaged over the image at several scales, each as it is and mirrored, as in the authors' experiments
+  on Cityscapes and ACDC (arXiv 2203.13591, section 4.3), instead of over random augmentations: nothing is drawn for it.
   Its logits are mirrored and resized back before they are averaged.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import timm
@@ -126,7 +127,7 @@ def build_classifier(
     backbone: Any
     extras = dict(options or {})
     if is_reference(name):
-        backbone = _own_backbone(name, num_classes=num_classes, options=options or {})
+        backbone, _ = own_backbone(name, num_classes=num_classes, options=options or {})
     elif is_timm_folder(name):
         check_options(options or {}, key="classifier.options")
         folder = read_timm_folder(name, num_classes=num_classes)
@@ -183,8 +184,20 @@ def _timm_backbone(
         ) from error
 
 
-def _own_backbone(reference: str, *, num_classes: int, options: dict[str, Any]) -> nn.Module:
-    """What a factory of the user's own builds; it has to say how its images are to be normalised."""
+def own_backbone(
+    reference: str, *, num_classes: int, options: dict[str, Any], needed: Sequence[str] = ("input_size", "mean", "std")
+) -> tuple[nn.Module, dict[str, Any]]:
+    """What a factory of the user's own builds, and its ``pretrained_cfg``: how its images are to be normalised.
+
+    Args:
+        reference: ``path/to/file.py:build``.
+        num_classes: outputs.
+        options: keyword arguments of the factory.
+        needed: keys of ``pretrained_cfg``.
+
+    Raises:
+        ConfigError: it fails, returns no module, or one without ``pretrained_cfg``.
+    """
     factory = load_part(reference, key="classifier.name")
     try:
         backbone = factory(**options)
@@ -196,14 +209,14 @@ def _own_backbone(reference: str, *, num_classes: int, options: dict[str, Any]) 
     if not isinstance(backbone, nn.Module):
         raise ConfigError(f"classifier.name: {reference} returns a {type(backbone).__name__}, not a torch.nn.Module")
     declared = getattr(backbone, "pretrained_cfg", None) or {}
-    missing = [key for key in ("input_size", "mean", "std") if key not in declared]
+    missing = [key for key in needed if key not in declared]
     if missing:
         raise ConfigError(
             f"classifier.name: {reference}: how its images are prepared is not known; give the module an attribute "
             f"pretrained_cfg, a dict such as {EXAMPLE_CFG}; missing: {', '.join(missing)}"
         )
     backbone.num_classes = num_classes  # type: ignore[assignment]
-    return backbone
+    return backbone, dict(declared)
 
 
 def _check_input(classifier: Classifier, name: str) -> None:

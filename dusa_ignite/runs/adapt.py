@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import ignite.distributed as idist
 from ignite.engine import Events
@@ -14,17 +13,14 @@ from dusa_ignite.distributed.rank_zero import on_rank_zero
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
 from dusa_ignite.handlers import (
     AtomicSaver,
-    ClassifierExport,
     MetricSums,
     NonFiniteGuard,
-    PredictionLog,
     Progress,
     RunCheckpoint,
     TaskReset,
     TaskResults,
     UpdateLog,
     attach_metrics,
-    task_metrics,
 )
 from dusa_ignite.handlers.atomic_saver import saved
 from dusa_ignite.handlers.tracking import attach_tracking
@@ -86,7 +82,7 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
         logger.info("%s", note)
     ema, monitor = parts.norm_ema, parts.monitor
     engine = create_adaptation_engine(monitor.around(parts.method) if monitor else parts.method)
-    metrics = task_metrics(
+    metrics = parts.problem.metrics(
         num_classes=parts.num_scored,
         ema=ema is not None and ema.evaluate,
         source=monitor is not None,
@@ -96,7 +92,7 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
     guard = NonFiniteGuard(max_in_a_row=options.max_skipped_in_a_row)
     updates = UpdateLog(folder / files.UPDATES)
     paths = ImagePaths(stream.tasks, root=options.data_root)
-    predictions = PredictionLog(folder / files.PREDICTIONS, class_names=options.class_names, path_of=paths)
+    predictions = parts.problem.predictions(folder, class_names=options.class_names, path_of=paths)
     progress = {"metrics": MetricSums(metrics), "results": results, "guard": guard}
     if monitor is not None:
         progress["monitor"] = monitor
@@ -122,8 +118,8 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
     if is_first:
         Progress(total=len(stream), every_seconds=options.log_every_seconds).attach(engine)
         if options.export:
-            kinds: dict[str, Any] = {"class_names": options.class_names, "onnx": options.export == "onnx"}
-            ClassifierExport(folder / files.EXPORTS, parts.method.predictor, **kinds).attach(engine)
+            kept = {"class_names": options.class_names, "kind": options.export}
+            parts.problem.export(folder, parts.method.predictor, **kept).attach(engine)
     done = checkpoint["engine"]["iteration"] if checkpoint else 0
     tracking = attach_tracking(engine, folder=folder, results=results, resumed=resumed, done=done, **parts.tracking)
     RunCheckpoint(

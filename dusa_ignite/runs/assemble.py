@@ -23,6 +23,7 @@ from dusa_ignite.handlers.tracking import check_tracking
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.metadata import metadata_of
+from dusa_ignite.problems import PROBLEMS
 from dusa_ignite.runs.assemble_models import (
     check_guide_of,
     classifier_of,
@@ -37,6 +38,7 @@ from dusa_ignite.runs.assemble_models import (
     optimizer_of,
     restrict_models,
 )
+from dusa_ignite.runs.assemble_segmentation import segmenter_classes_of
 from dusa_ignite.runs.class_check import FoundData, check_classes
 from dusa_ignite.runs.learning import stateful_of
 from dusa_ignite.runs.memory_check import check_memory
@@ -67,7 +69,7 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
     score_over = score_over_of(config, data.tasks)
     stream = build_stream(config, data.tasks)
     classifier = classifier_of(config)
-    guide = guide_of(config)
+    guide = guide_of(config, data.classes)
     description = on_rank_zero(lambda: description_of(config, data, classifier, guide))
     scored_over = score_over.describe() if score_over else {"over": "all", "classes": classifier.num_classes}
     listed = describe_list(config.data.files, data.tasks)
@@ -93,6 +95,7 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
 
     stateful = stateful_of(classifier, guide, optimizer, method, norm_ema)
     return Parts(
+        problem=PROBLEMS[config.problem],
         stream=stream,
         classifier=classifier,
         method=method,
@@ -154,7 +157,7 @@ def check_options_of(config: Config) -> CheckOptions:
         skips_unreadable=config.data.on_error == "skip",
         clean_minimum=config.data.clean_minimum,
         classifier_weights=given.checkpoint or (f"of timm, {given.name}" if given.pretrained else "random"),
-        guide_weights=None if config.transformer is None else config.transformer.checkpoint,
+        guide_weights=guide_weights_of(config),
         method=config.method.name,
         setting=config.setting,
         guided=find_method(config.method.name).guided,
@@ -162,6 +165,13 @@ def check_options_of(config: Config) -> CheckOptions:
         export=config.export,
         tracking=config.tracking.model_dump(),
     )
+
+
+def guide_weights_of(config: Config) -> str | None:
+    """Where the guide's weights come from."""
+    if config.problem == "segmentation":
+        return None if config.unet is None else config.unet.pretrained
+    return None if config.transformer is None else config.transformer.checkpoint
 
 
 def build_tasks(config: Config) -> list[Task]:
@@ -196,6 +206,8 @@ def classes_of(config: Config, tasks: Sequence[Task]) -> FoundData:
         CheckpointError: a file beside the classifier's weights cannot be read.
         ConfigError: the data, the classifier and the guide disagree on the classes, their number or their order.
     """
+    if config.problem == "segmentation":
+        return segmenter_classes_of(config, tasks)
     given = config.classifier
     metadata = metadata_of(
         given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes

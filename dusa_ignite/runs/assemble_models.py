@@ -21,6 +21,7 @@ from dusa_ignite.models.guides.activation_checkpointing import checkpoint_blocks
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
 from dusa_ignite.models.metadata import names_in
 from dusa_ignite.runs import learning
+from dusa_ignite.runs.assemble_segmentation import segmenter_of, window_guide_of
 from dusa_ignite.runs.class_check import check_guide
 from dusa_ignite.runs.clean_check import CleanResult, measure_clean
 from dusa_ignite.runs.learning import build_method, build_monitor, build_optimizer, let_early_norms_learn, scaler_for
@@ -45,6 +46,8 @@ def classifier_of(config: Config, *, shapes_only: bool = False) -> Classifier:
         CheckpointError: timm does not know it, or its weights are missing or do not fit.
         ConfigError: it has no layers of the kind that the method trains.
     """
+    if config.problem == "segmentation":
+        return segmenter_of(config)
     method = find_method(config.method.name)
     options = dict(config.classifier)
     options["pretrained"] = options["pretrained"] and options["checkpoint"] is None and not shapes_only
@@ -61,13 +64,16 @@ def classifier_of(config: Config, *, shapes_only: bool = False) -> Classifier:
     return classifier
 
 
-def guide_of(config: Config, *, shapes_only: bool = False) -> Guide | None:
+def guide_of(config: Config, class_names: Sequence[str] = (), *, shapes_only: bool = False) -> Guide | None:
     """VAE, path and transformer on their device; ``None`` where the method needs none.
 
     Args:
         config: the whole.
+        class_names: of the data; a guide that is told the classes in words needs them.
         shapes_only: on torch's meta device instead, without their weights; the VAE is taken for Stable Diffusion's.
     """
+    if config.problem == "segmentation":
+        return window_guide_of(config, class_names)
     if not find_method(config.method.name).guided:
         return None
     assert config.transformer is not None

@@ -102,6 +102,39 @@ def check_classes(
     return FoundData(list(tasks), verified_by, left_out)
 
 
+def check_segmenter_classes(tasks: Sequence[Task], *, num_classes: int, known: Sequence[str], source: str) -> FoundData:
+    """As :func:`check_classes`, for names of which both sides have their own: ADE20K's differ between distributions.
+
+    A class that is called otherwise is told of; one that stands at another place, or a list with hardly a name in
+    common, is an error.
+
+    Args:
+        tasks: all with the same classes.
+        num_classes: of the segmenter.
+        known: the names that the segmenter's folder carries, in their order; empty = none.
+        source: where these stand, for messages.
+
+    Raises:
+        ConfigError: the number or the order differ.
+    """
+    names = tasks[0].classes
+    left_out = [path for task in tasks for path in getattr(task.dataset, "left_out", ())]
+    if len(names) != num_classes:
+        raise ConfigError(f"classifier.num_classes: {num_classes}, but the data have {len(names)}; they must agree")
+    different = differences(names, known) if known else []
+    at_home = set(names) - {ours for _, ours, _ in different}
+    moved = [entry for entry in different if entry[2] in names and entry[2] not in at_home]
+    if moved or 2 * len(different) > len(names):
+        shown = (moved or different)[:3]
+        first = "; ".join(f"{label} is {ours!r} in the data, {theirs!r} there" for label, ours, theirs in shown)
+        raise ConfigError(
+            f"data.classes: {len(moved or different)} of {len(names)} classes differ from those that the segmenter was "
+            f"trained on, by {source}: {first}; both need the same classes in the same order"
+        )
+    verified_by = source + (f", which calls {len(different)} of them otherwise" if different else "") if known else ""
+    return FoundData(list(tasks), verified_by, left_out)
+
+
 def check_guide(names: Sequence[str], known: Sequence[str], *, checkpoint: str) -> None:
     """A guide that knows its classes by name must have those of the data, in their order.
 

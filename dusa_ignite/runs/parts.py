@@ -10,6 +10,7 @@ from dusa_ignite.data import Task, TaskStream
 from dusa_ignite.handlers import HarmMonitor, NormEMA, ScoreOver
 from dusa_ignite.methods import Method
 from dusa_ignite.models import Classifier
+from dusa_ignite.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Parts:
     """What a run is made of.
 
     Attributes:
+        problem: what is predicted.
         stream: this process's share of all batches.
         classifier: on its device.
         method: the update, the engine's process function.
@@ -66,6 +68,7 @@ class Parts:
         options: those of the handlers.
     """
 
+    problem: Problem
     stream: TaskStream
     classifier: Classifier
     method: Method

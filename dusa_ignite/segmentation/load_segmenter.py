@@ -10,14 +10,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from dusa_ignite.errors import CheckpointError
+from dusa_ignite.errors import CheckpointError, ConfigError
+from dusa_ignite.models.build import own_backbone
 from dusa_ignite.models.weights.strict import save_weights
 from dusa_ignite.segmentation.extra import loading, transformers_for
 from dusa_ignite.segmentation.segmenter import Segmenter
 from dusa_ignite.utils.paths import expanded
 from dusa_ignite.utils.quiet import quiet
 
+PREFIX = "transformers:"  # before a folder or hub id, as the classifier's name
 UNNAMED = "LABEL_"  # transformers' own names, where nobody gave any
+
+
+def is_segmenter_name(name: str) -> bool:
+    """Whether it is ``transformers:<folder or hub id>``."""
+    return name.startswith(PREFIX)
 
 
 class HubSegmenter(nn.Module):
@@ -38,6 +45,63 @@ class HubSegmenter(nn.Module):
         return self.model(pixel_values=images).logits
 
 
+def build_segmenter(
+    name: str, *, num_classes: int, short_side: int, batch_norm: str = "batch", options: dict[str, Any] | None = None
+) -> Segmenter:
+    """A segmenter by its name in the config.
+
+    Args:
+        name: ``transformers:<folder or hub id>``, see :func:`load_segmenter`; or a reference to a factory,
+            ``path/to/file.py:build``, which is called with ``options`` and returns a module with logits (B, C, h, w) of
+            normalised RGB images (B, 3, H, W), its weights loaded, and an attribute ``pretrained_cfg`` with ``mean``
+            and ``std``.
+        num_classes: C; another number is an error.
+        short_side: see :class:`dusa_ignite.segmentation.segmenter.Segmenter`.
+        batch_norm: see there.
+        options: keyword arguments of the factory.
+
+    Raises:
+        CheckpointError: see :func:`load_segmenter`.
+        ConfigError: the number of classes is another one, or the factory does not do what it should.
+        UserError: transformers is not installed.
+    """
+    if is_segmenter_name(name):
+        segmenter = load_segmenter(name.removeprefix(PREFIX), short_side=short_side, batch_norm=batch_norm)
+        if segmenter.num_classes != num_classes:
+            raise ConfigError(f"classifier.num_classes: {num_classes}, but {name} has {segmenter.num_classes}")
+        return segmenter
+    backbone, view = own_backbone(name, num_classes=num_classes, options=options or {}, needed=("mean", "std"))
+    return Segmenter(
+        backbone,
+        num_classes=num_classes,
+        short_side=short_side,
+        mean=tuple(view["mean"]),
+        std=tuple(view["std"]),
+        batch_norm=batch_norm,
+    )
+
+
+def segmenter_class_names(name: str) -> tuple[str, ...]:
+    """The names of the classes that a segmenter's config.json gives, in the order of its outputs; empty = none.
+
+    Args:
+        name: ``transformers:<folder or hub id>``; others name none.
+
+    Raises:
+        CheckpointError: there is no such folder or repository.
+        UserError: transformers is not installed.
+    """
+    if not is_segmenter_name(name):
+        return ()
+    transformers = transformers_for(f"classifier.name: {name}")
+    try:
+        with loading(transformers):
+            config = transformers.AutoConfig.from_pretrained(_place(name.removeprefix(PREFIX)))
+    except Exception as error:  # transformers' errors share no base class
+        raise CheckpointError(f"classifier.name: {name}: no config.json can be read ({_first_line(error)})") from error
+    return _names(config)
+
+
 def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = "batch") -> Segmenter:
     """Any model that transformers' ``AutoModelForSemanticSegmentation`` loads, with its own normalisation and names.
 
@@ -53,9 +117,9 @@ def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = 
             preprocessor_config.json that says how images are normalised.
         UserError: transformers is not installed.
     """
-    transformers = transformers_for("classifier.pretrained: a segmenter of the hub")
-    where = f"classifier.pretrained: {pretrained}"
-    place = str(expanded(pretrained))
+    transformers = transformers_for("classifier.name: a segmenter of transformers")
+    where = f"classifier.name: {PREFIX}{pretrained}"
+    place = _place(pretrained)
     if Path(place).is_file():
         raise CheckpointError(f"{where}: a file; give its folder, as transformers' save_pretrained writes it")
     try:
@@ -75,7 +139,6 @@ def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = 
             f"{where}: {len(wrong)} parameters are not in the weights: {', '.join(sorted(wrong)[:3])}"
         )
     mean, std = _normalisation(processor, where)
-    names = tuple(str(model.config.id2label[label]) for label in range(model.config.num_labels))
     return Segmenter(
         HubSegmenter(model.float(), processor),
         num_classes=model.config.num_labels,
@@ -83,7 +146,7 @@ def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = 
         mean=mean,
         std=std,
         batch_norm=batch_norm,
-        class_names=() if all(name.startswith(UNNAMED) for name in names) else names,
+        class_names=_names(model.config),
     )
 
 
@@ -113,6 +176,16 @@ def save_segmenter(segmenter: Segmenter, folder: Path, *, class_names: Sequence[
     save_weights(backbone.state_dict(), folder / "model.safetensors")
     description = {"view": segmenter.source_view.values(), "class_names": list(class_names or segmenter.class_names)}
     (folder / "segmenter.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def _place(pretrained: str) -> str:
+    """A folder's path or a hub id, as transformers takes it."""
+    return str(expanded(pretrained))
+
+
+def _names(config: Any) -> tuple[str, ...]:
+    names = tuple(str(config.id2label[label]).strip() for label in range(config.num_labels))
+    return () if all(name.startswith(UNNAMED) for name in names) else names
 
 
 def _normalisation(processor: Any, where: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

@@ -11,9 +11,9 @@ import torch
 from support.tiny_diffusion import CLASSES, write_controlnet, write_segformer, write_stable_diffusion
 
 from dusa_ignite.methods.base import Step
+from dusa_ignite.methods.window_dusa import WindowDusa
 from dusa_ignite.models.guides.times import fixed, uniform
 from dusa_ignite.segmentation.backward import backpropagate_windows
-from dusa_ignite.methods.window_dusa import WindowDusa
 from dusa_ignite.segmentation.load_guide import load_window_guide
 from dusa_ignite.segmentation.load_segmenter import load_segmenter
 from dusa_ignite.segmentation.sampled import draw_probabilities, sample_pairs

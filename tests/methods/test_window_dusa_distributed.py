@@ -13,8 +13,8 @@ import torch
 from support.processes import in_processes
 from support.tiny_diffusion import CLASSES, write_segformer, write_stable_diffusion
 
-from dusa_ignite.models.guides.times import uniform
 from dusa_ignite.methods.window_dusa import WindowDusa
+from dusa_ignite.models.guides.times import uniform
 from dusa_ignite.segmentation.load_guide import load_window_guide
 from dusa_ignite.segmentation.load_segmenter import load_segmenter
 

@@ -9,9 +9,9 @@ from pydantic import BeforeValidator, Field
 
 from dusa_ignite.data.data_set import DataSet
 from dusa_ignite.data.files import existing_folder
-from dusa_ignite.data.task import ProblemName, Task
 from dusa_ignite.data.segmentation.cityscapes import CITYSCAPES_NAMES
 from dusa_ignite.data.segmentation.pairs import images_below, paired_task
+from dusa_ignite.data.task import ProblemName, Task
 from dusa_ignite.utils.section import Distinct, PathText, as_tuple
 
 LAYOUT = (

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from dusa_ignite.data.corrupted import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS, CorruptedDataSet
 from dusa_ignite.data.files import existing_folder
-from dusa_ignite.data.task import ProblemName, Task
 from dusa_ignite.data.segmentation.ade20k_names import ADE20K_NAMES
 from dusa_ignite.data.segmentation.pairs import images_below, paired_task
+from dusa_ignite.data.task import ProblemName, Task
 from dusa_ignite.utils.section import PathText
 
 LAYOUT = "ADE20K-C: <images>/<corruption>/<severity>/validation/*.jpg and annotations/validation/*.png"

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from dusa_ignite.data.data_set import DataSet
 from dusa_ignite.data.files import existing_folder
-from dusa_ignite.data.task import ProblemName, Task
 from dusa_ignite.data.segmentation.pairs import images_below, paired_task
+from dusa_ignite.data.task import ProblemName, Task
 from dusa_ignite.utils.section import PathText
 
 LAYOUT = "Cityscapes: leftImg8bit/<split>/<city>/*_leftImg8bit.png and gtFine/<split>/<city>/*_gtFine_labelTrainIds.png"

@@ -11,8 +11,8 @@ import torch
 
 from dusa_ignite.data.decoding import read_image
 from dusa_ignite.data.named_images import NamedImages
-from dusa_ignite.errors import DataError
 from dusa_ignite.data.segmentation.label_maps import UNKNOWN, read_label_map
+from dusa_ignite.errors import DataError
 
 RATIO = 0.02  # by how much the ratios of an image's and its map's sides may differ; both are whole numbers of pixels
 

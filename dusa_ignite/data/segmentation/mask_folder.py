@@ -9,10 +9,10 @@ from pydantic import Field
 
 from dusa_ignite.data.files import existing_folder, scan_folder
 from dusa_ignite.data.named_classes import NamedClasses
-from dusa_ignite.data.task import ProblemName, Task
-from dusa_ignite.errors import DataError
 from dusa_ignite.data.segmentation.label_maps import UNKNOWN
 from dusa_ignite.data.segmentation.pairs import images_below, paired_task
+from dusa_ignite.data.task import ProblemName, Task
+from dusa_ignite.errors import DataError
 from dusa_ignite.utils.section import PathText
 
 LAYOUT = "images/* or images/<task>/*, and beside it masks with a .png of the same path for each; or unlabelled images"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dusa_ignite.data.files import image_extensions
+from dusa_ignite.data.segmentation.mapped_images import MappedImages
 from dusa_ignite.data.task import Task
 from dusa_ignite.errors import DataError
-from dusa_ignite.data.segmentation.mapped_images import MappedImages
 
 
 class Found(NamedTuple):
@@ -83,4 +83,4 @@ def paired_task(
         zero_is_unknown=zero_is_unknown,
         left_out=[str(folder / path) for path in left_out],
     )
-    return Task(name, dataset, classes)  # type: ignore[arg-type]
+    return Task(name, dataset, classes)

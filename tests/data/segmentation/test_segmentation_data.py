@@ -10,16 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from dusa_ignite.data.task import Task
-from dusa_ignite.errors import DataError
 from dusa_ignite.data.segmentation.acdc import Acdc
 from dusa_ignite.data.segmentation.ade20k import Ade20k
 from dusa_ignite.data.segmentation.ade20k_c import Ade20kC
-from dusa_ignite.data.segmentation.cityscapes import Cityscapes
-from dusa_ignite.data.segmentation.mask_folder import MaskFolder
 from dusa_ignite.data.segmentation.ade20k_names import ADE20K_NAMES
+from dusa_ignite.data.segmentation.cityscapes import Cityscapes
 from dusa_ignite.data.segmentation.label_maps import read_label_map
 from dusa_ignite.data.segmentation.mapped_images import MappedImages
+from dusa_ignite.data.segmentation.mask_folder import MaskFolder
+from dusa_ignite.data.task import Task
+from dusa_ignite.errors import DataError
 
 
 def write_image(path: Path, *, size: tuple[int, int] = (3, 4), value: int = 100) -> Path:
