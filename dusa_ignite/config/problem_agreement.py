@@ -45,15 +45,11 @@ def _segmentation_problems(sections: Mapping[str, Any]) -> Iterator[Problem]:
     if data and data.score_over != "all":
         yield Problem(("data.score_over", "problem"), "'present' is not allowed; allowed: all, for segmentation")
     if data and data.clean_root is not None:
-        yield Problem(
-            ("data.clean_root", "problem"), "not allowed; it is for classification alone"
-        )
+        yield Problem(("data.clean_root", "problem"), "not allowed; it is for classification alone")
     if setting and SETTINGS[setting].correlated:
         yield Problem(("setting", "problem"), f"{setting!r} is not allowed: it needs one label per image")
     if options and options.name == "eata" and options.beta:
-        yield Problem(
-            ("method.beta", "problem"), f"{options.beta:g} is not allowed; allowed: 0 (which is ETA)"
-        )
+        yield Problem(("method.beta", "problem"), f"{options.beta:g} is not allowed; allowed: 0 (which is ETA)")
     if distributed and distributed.strategy == "fsdp":
         yield Problem(("distributed.strategy", "problem"), "'fsdp' is not allowed; allowed: ddp, for segmentation")
     if run and run.compile != "off":

@@ -104,6 +104,10 @@ class Classifier(nn.Module):
     def _of_columns(self, logits: torch.Tensor) -> torch.Tensor:
         return logits if self.columns is None else logits[:, self.columns]
 
+    def view_line(self) -> str:
+        """What is done to an image before the backbone sees it, for the log."""
+        return str(self.source_view)
+
     def crop(self, images: Images) -> torch.Tensor:
         """(B, 3, S, S) in [0, 1]: the square that the backbone sees; cropped again, it stays as it is."""
         if len(images) == 0:

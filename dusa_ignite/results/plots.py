@@ -12,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dusa_ignite.results.score import score_of
+
 Row = dict[str, Any]
 
 # fmt: off
@@ -28,7 +30,7 @@ MEAN_GAP = 0.6  # between the last task's place and the mean's, beside the usual
 
 
 def plot_stream(path: Path, updates: Sequence[Row]) -> bool:
-    """Accuracy so far over the images of each task; a cross where the monitor warns.
+    """Accuracy (top-1, or mIoU) so far over the images of each task; a cross where the monitor warns.
 
     Args:
         path: of the PNG.
@@ -37,11 +39,12 @@ def plot_stream(path: Path, updates: Sequence[Row]) -> bool:
     Returns:
         Whether there was anything to draw: unlabelled images have no accuracy, and no picture.
     """
+    score = score_of(updates[0] if updates else {})
     curves: dict[str, list[tuple[int, float]]] = {}
     warned: list[tuple[int, float]] = []
     for line in updates:
-        if _known(line["top1"]):
-            curves.setdefault(line["task"], []).append((line["images"], 100 * line["top1"]))
+        if _known(line[score.column]):
+            curves.setdefault(line["task"], []).append((line["images"], 100 * line[score.column]))
             if line.get("window_warnings"):
                 warned.append(curves[line["task"]][-1])
     if not curves:
@@ -60,7 +63,7 @@ def plot_stream(path: Path, updates: Sequence[Row]) -> bool:
         )
     if warned:
         axes.plot(*zip(*warned, strict=True), "x", color="black", markersize=5, label="the monitor warns")
-    axes.set(title="Accuracy along the stream", xlabel="images of the task", ylabel="top-1 so far (%)")
+    axes.set(title="Accuracy along the stream", xlabel="images of the task", ylabel=f"{score.title} so far (%)")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
@@ -70,7 +73,7 @@ def plot_stream(path: Path, updates: Sequence[Row]) -> bool:
 
 
 def plot_tasks(path: Path, runs: Mapping[str, Sequence[Row]]) -> bool:
-    """Bars of top-1 per task and, set apart, in the mean; a colour per run, no bar where a run has no accuracy.
+    """Bars of top-1, or mIoU, per task and, set apart, in the mean; a colour per run, no bar where a run has no number.
 
     Args:
         path: of the PNG.
@@ -79,8 +82,10 @@ def plot_tasks(path: Path, runs: Mapping[str, Sequence[Row]]) -> bool:
     Returns:
         Whether there was anything to draw: unlabelled images have no accuracy, and no picture.
     """
+    score = score_of({column: value for rows in runs.values() for row in rows for column, value in row.items()})
     shares = {
-        name: {row["task"]: row["top1"] for row in rows if _known(row.get("top1"))} for name, rows in runs.items()
+        name: {row["task"]: row[score.column] for row in rows if _known(row.get(score.column))}
+        for name, rows in runs.items()
     }
     if not any(shares.values()):
         return False
@@ -106,7 +111,7 @@ def plot_tasks(path: Path, runs: Mapping[str, Sequence[Row]]) -> bool:
     axes.set_xticks(
         list(places.values()), list(places), rotation=90 if steep else 40, ha="center" if steep else "right", fontsize=8
     )
-    axes.set(title="Accuracy per task", ylabel="top-1 (%)", xlim=(-0.6, places["mean"] + 0.6), ylim=(0, 105))
+    axes.set(title="Accuracy per task", ylabel=f"{score.title} (%)", xlim=(-0.6, places["mean"] + 0.6), ylim=(0, 105))
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     _legend_beside(axes, columns)

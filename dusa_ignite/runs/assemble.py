@@ -75,7 +75,7 @@ def assemble(config: Config, *, resumed: bool = False, updated: bool = False) ->
     listed = describe_list(config.data.files, data.tasks)
     description |= {"scored_over": scored_over, "files": listed}
     description["memory_estimate_bytes"] = {need.where: dict(need.parts) for need in memory.needs}
-    notes = [str(memory), *data.notes(), str(classifier.source_view)]
+    notes = [str(memory), *data.notes(), classifier.view_line()]
     clean = None if updated else clean_result_of(config, data.classes, classifier, guide)
     if clean is not None:
         clean.check(config.data.clean_minimum)

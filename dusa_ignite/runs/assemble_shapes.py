@@ -35,14 +35,17 @@ def shapes_of(config: Config) -> Shapes:
     Parts of the user's own, and what cannot be built without content, are named as unknown: it is no error here.
     """
     method = find_method(config.method.name)
-    name, family = config.classifier.name, config.transformer.family if config.transformer else ""
+    name = config.classifier.name
     unknown = []
-    classifier = None if is_reference(name) else _without_content(classifier_of, config)
+    by_itself = (
+        is_reference(name) or config.problem == "segmentation"
+    )  # and so are sizes that differ from image to image
+    classifier = None if by_itself else _without_content(classifier_of, config)
     if classifier is None:
         unknown.append(f"classifier.name={name}")
-    guide = _without_content(guide_of, config) if method.guided else None
+    guide = _without_content(guide_of, config) if method.guided and config.transformer else None
     if guide is None and method.guided:
-        unknown.append(f"transformer.family={family}")
+        unknown.append(_guide_name(config))
     footprint = _footprint_of(config, method)
     if footprint is None:
         unknown.append(f"method.name={config.method.name}")
@@ -61,6 +64,12 @@ def shapes_of(config: Config) -> Shapes:
         sharded=config.distributed.strategy == "fsdp",
         unknown=tuple(unknown),
     )
+
+
+def _guide_name(config: Config) -> str:
+    if config.problem == "segmentation":
+        return f"unet.pretrained={config.unet.pretrained if config.unet else None}"
+    return f"transformer.family={config.transformer.family if config.transformer else None}"
 
 
 def _snapshots(config: Config) -> int:

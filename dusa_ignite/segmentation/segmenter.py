@@ -57,6 +57,16 @@ class Segmenter(Classifier):
 
     normalises_together = False
 
+    def view_line(self) -> str:
+        """What is done to an image before the backbone sees it, for the log."""
+        view = self.source_view
+        numbers = ", ".join(f"{name} {list(getattr(view, name))}" for name in ("mean", "std"))
+        antialias = "with" if view.antialias else "without"
+        return (
+            f"the segmenter's view: shorter side {self.image_size} pixels, ratio kept, {self.interpolation} "
+            f"{antialias} antialiasing, {numbers}"
+        )
+
     def forward(self, images: Images) -> torch.Tensor:
         """Logits (B, num_classes, h, w) of float RGB images in [0, 1]: (B, 3, H, W), or a list of (3, H, W).
 
