@@ -99,6 +99,6 @@ def pixel_metrics(
 
 
 def _agreement(output: dict[str, Any]) -> torch.Tensor:
-    """(B,) shares of the logits' places."""
+    """(B, 1) shares of the logits' places; Ignite averages over the first dimension where there are two."""
     same = output["y_pred"].argmax(dim=1) == output["source_y_pred"].argmax(dim=1)
-    return same.double().flatten(1).mean(dim=1)
+    return same.double().flatten(1).mean(dim=1, keepdim=True)

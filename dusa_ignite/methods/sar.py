@@ -39,7 +39,8 @@ class Sar(EntropyMethod):
     Its loss is that at the perturbed weights; NaN where no image is reliable there, and then nothing is learnt. The
     state is the moving average of that loss, NaN before the first; the source values to recover never change.
     ``diagnostics`` have ``reliable``, the share of images learnt from, and ``recovered``, whether the source values
-    came back.
+    came back. In segmentation pixels take the part of images, and all norm layers learn, as it is not known which of a
+    segmenter's are its last.
     """
 
     class Options(Method.Options):

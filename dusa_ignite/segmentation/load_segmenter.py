@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,12 +170,18 @@ def save_segmenter(segmenter: Segmenter, folder: Path, *, class_names: Sequence[
             if class_names:
                 backbone.model.config.id2label = dict(enumerate(class_names))
                 backbone.model.config.label2id = {name: label for label, name in enumerate(class_names)}
-            backbone.model.save_pretrained(folder)
+            backbone.model.save_pretrained(folder, state_dict=_single(backbone.model.state_dict()))
             backbone.processor.save_pretrained(folder)
         return
-    save_weights(backbone.state_dict(), folder / "model.safetensors")
+    save_weights(_single(backbone.state_dict()), folder / "model.safetensors")
     description = {"view": segmenter.source_view.values(), "class_names": list(class_names or segmenter.class_names)}
     (folder / "segmenter.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def _single(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights in float32, where they are in float64."""
+    single = {name: value.float() if value.dtype == torch.float64 else value for name, value in weights.items()}
+    return {name: value.contiguous() for name, value in single.items()}
 
 
 def _place(pretrained: str) -> str:
