@@ -62,25 +62,30 @@ def describe(runs: Sequence[FinishedRun], *, reference: str) -> list[str]:
         f"{title}{spread} {', '.join(seeds)}. Peak memory is the largest of the seeds, skipped updates are their sum.",
         f"Differences from {reference} are in points, paired by image and seed; 95% bootstrap intervals from "
         f"{RESAMPLES} resamples of the images, for these seeds.",
-        *_about(runs[0].score, num_seeds=len(seeds)),
+        *pooling(runs[0].score, num_seeds=len(seeds)),
+        _flags(runs[0].score),
         *(line[0].upper() + line[1:] + "." for line in header_lines(runs[0].made_of)),
         *differing_origins(list(runs)),
     ]
 
 
-def _about(score: Score, *, num_seeds: int) -> list[str]:
-    """When a task is flagged, and what else has to be known of a score."""
+def pooling(score: Score, *, num_seeds: int) -> list[str]:
+    """Of what a score that is no mean over images is made; nothing for one that is."""
+    if score == TOP1:
+        return []
+    pooled = ", and for differences over all seeds," if num_seeds > 1 else ""
+    return [f"A task's {score.title} is that of its pixels counted over all images{pooled} together."]
+
+
+def _flags(score: Score) -> str:
+    """When a task is marked by ``!``."""
     name, chance = "accuracy", "; or below chance on the whole task."
-    notes = []
     if score != TOP1:
         name, chance = score.title, f". {score.title} is not compared with chance: guessing has no one level of it."
-        pooled = ", and for differences over all seeds," if num_seeds > 1 else ""
-        notes = [f"A task's {score.title} is that of its pixels counted over all images{pooled} together."]
-    flag = (
+    return (
         f"! = collapsed: {name} on the task's final quarter below half of Source's, or more than 10 points below the "
         f"method's own first quarter while Source's is not{chance}"
     )
-    return [*notes, flag]
 
 
 def console(

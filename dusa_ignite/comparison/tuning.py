@@ -13,10 +13,12 @@ from pathlib import Path
 from dusa_ignite.comparison.comparable import Evidence, all_reasons_against, common_score
 from dusa_ignite.comparison.finished import FinishedRun, read_run
 from dusa_ignite.comparison.plan import SOURCE, Plan, make_plan, parse_methods, split_own
+from dusa_ignite.comparison.report import pooling
 from dusa_ignite.comparison.statistics import RESAMPLES, mean_and_std, paired_differences
 from dusa_ignite.comparison.tables import Grid, console_table, interval_text, markdown_table
 from dusa_ignite.config import method_names
 from dusa_ignite.errors import ConfigError, DataError
+from dusa_ignite.results.score import Score
 from dusa_ignite.results.tables import header_lines
 from dusa_ignite.runs.folder import is_finished
 from dusa_ignite.utils.durable import write_text
@@ -132,7 +134,7 @@ def write_tuning(tuning: Tuning, *, command: str) -> str:
         if SOURCE not in means or not means.keys() & set(labels):
             raise DataError(f"{method if SOURCE in means else SOURCE}: every run failed, for the reasons above")
     grids = [table(tuning, means, title=score.title), difference_table(tuning, found, means)]
-    notes = describe(tuning, means)
+    notes = describe(tuning, means, score)
     notes += [f"{scored[0].upper()}{scored[1:]}." for scored in _scored(found)]
     points = "\n".join(f"* {note}" for note in notes)
     written = "\n\n".join([f"```bash\n{command}\n```", *map(markdown_table, grids), points])
@@ -185,16 +187,17 @@ def difference_table(tuning: Tuning, found: Mapping[str, Sequence[FinishedRun]],
     return lines
 
 
-def describe(tuning: Tuning, means: Mapping[str, float]) -> list[str]:
+def describe(tuning: Tuning, means: Mapping[str, float], score: Score) -> list[str]:
     """What was tried, what came out best, and where the grid was too narrow to tell."""
     config = tuning.plan.runs[0].config
-    seeds = ", ".join(dict.fromkeys(str(run.seed) for run in tuning.plan.runs))
+    seeds = list(dict.fromkeys(str(run.seed) for run in tuning.plan.runs))
     severities = getattr(config.data, "severities", ())
     data = f"{config.data.name}, severity {', '.join(map(str, severities))}" if severities else config.data.name
     notes = [
-        f"{data}, seeds {seeds}; mean over tasks and seeds; * = best. Source: {100 * means[SOURCE]:.2f}.",
+        f"{data}, seeds {', '.join(seeds)}; mean over tasks and seeds; * = best. Source: {100 * means[SOURCE]:.2f}.",
         f"Differences are in points, paired by image and seed; 95% bootstrap intervals from {RESAMPLES} resamples of "
         f"the images.",
+        *pooling(score, num_seeds=len(seeds)),
     ]
     best = {
         method: tuning.combinations[labels.index(best_of(labels, means))] for method, labels in tuning.trials.items()

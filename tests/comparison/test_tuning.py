@@ -72,6 +72,7 @@ def test_segmentation_is_tuned_by_miou(tmp_path: Path) -> None:
     assert lines[2].split() == ["tent", "58.33", "100.00*"]  # (2/3 + 1/2) / 2
     assert lines[6].split() == ["tent", "-41.67", "[-41.67,", "-41.67]", "best"]
     assert "mask_folder, seeds 0; mean over tasks and seeds; * = best. Source: 33.33." in lines  # 1/3 both
+    assert "A task's mIoU is that of its pixels counted over all images together." in lines
 
 
 def test_runs_that_failed_have_no_number(tmp_path: Path) -> None:
