@@ -24,7 +24,9 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
         "--set dusa:method.num_top=6",
     )
     add_run_options(parser, seeds="0,1,2", required=False)
-    parser.add_argument("--reference", metavar="METHOD", help="Take differences from this method (default dusa).")
+    parser.add_argument(
+        "--reference", metavar="METHOD", help="Take differences from this method (default dusa or window_dusa)."
+    )
     parser.add_argument("--paper", action="store_true", help="Print the paper's tables, and runs given beside them.")
     parser.add_argument(
         "overrides", nargs="*", metavar="section.key=value", help="Change options for all methods; or RUN."

@@ -17,7 +17,7 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Print the top-1 accuracies of runs side by side, and paired differences from the first; warn "
+        description="Print top-1 (or mIoU) of runs side by side, and paired differences from the first; warn "
         "where they were not measured on the same images or among the same classes.",
     )
     parser.add_argument("runs", nargs="+", type=expanded, help="The folders of the runs.")

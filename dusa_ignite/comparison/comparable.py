@@ -1,4 +1,4 @@
-"""Whether runs can stand side by side: the same images, the same labels, the same classes to choose from."""
+"""Whether runs can stand side by side: the same score, images and labels, the same classes to choose from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dusa_ignite.comparison.finished import Stream
+from dusa_ignite.errors import DataError
+from dusa_ignite.results.score import SCORES, TOP1, Score, score_of
 
 
 class Evidence(NamedTuple):
@@ -22,6 +24,26 @@ class Evidence(NamedTuple):
     label: str
     streams: Mapping[str, Stream]
     made_of: Mapping[str, Any]
+
+
+def common_score(rows: Mapping[str, Mapping[str, Any]]) -> Score:
+    """The score of all runs; top-1 where none has any.
+
+    Args:
+        rows: a row of results of each, by what it is called in messages.
+
+    Raises:
+        DataError: some are judged by top-1, others by mIoU.
+    """
+    found = {name: score_of(row) for name, row in rows.items() if any(score.column in row for score in SCORES)}
+    first = next(iter(found), "")
+    for name, score in found.items():
+        if score != found[first]:
+            raise DataError(
+                f"{first} is judged by {found[first].title}, {name} by {score.title}: classification and segmentation "
+                "cannot be compared; leave one of them out"
+            )
+    return found.get(first, TOP1)
 
 
 def reasons_against(one: Evidence, other: Evidence) -> list[str]:
@@ -39,6 +61,7 @@ def reasons_against(one: Evidence, other: Evidence) -> list[str]:
         reasons.append(f"{pair} saw different images ({first}{_more(different)}: {counts} of them)")
     else:
         files = _differing(one.made_of, other.made_of, "data_fingerprints")
+        files = files or [task for task in shared if not _same_labels(one.streams[task], other.streams[task])]
         if files:
             reasons.append(f"{pair} were run on different image files or labels ({files[0]}{_more(files)})")
     names = [(made_of.get("classes") or {}).get("names") for made_of in (one.made_of, other.made_of)]
@@ -57,6 +80,12 @@ def all_reasons_against(runs: Sequence[Evidence]) -> list[str]:
 
 def _same_images(one: Stream, other: Stream) -> bool:
     return np.array_equal(np.sort(one.index), np.sort(other.index))
+
+
+def _same_labels(one: Stream, other: Stream) -> bool:
+    """Of streams of the same images, as far as their sums tell."""
+    mine, theirs = (stream.score.labelled(stream.sums)[np.argsort(stream.index)] for stream in (one, other))
+    return np.array_equal(mine, theirs)
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any], key: str) -> list[str]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from dusa_ignite.comparison.plan import PlannedRun
+from dusa_ignite.data.task import is_labelled
 from dusa_ignite.errors import DataError
 from dusa_ignite.runs.folder import is_finished
+
+REMEDIES = {
+    "classification": "sort its images into folders of classes",
+    "segmentation": "put label maps beside its images (images/, masks/)",
+}
 
 
 def check_labels(runs: Sequence[PlannedRun], *, overwrite: bool = False) -> None:
@@ -20,8 +24,8 @@ def check_labels(runs: Sequence[PlannedRun], *, overwrite: bool = False) -> None
     waiting = [run for run in runs if overwrite or not is_finished(run.folder)]
     for data in {run.config.data.model_dump_json(): run.config.data for run in waiting}.values():
         for task in data.find():
-            if not (np.asarray(task.dataset.labels) >= 0).any():
+            if not is_labelled(task.dataset):
                 raise DataError(
                     f"data {data.name}: no image of task {task.name} has a label, so methods cannot be compared on it; "
-                    "sort its images into folders of classes, or use dusa-ignite adapt"
+                    f"{REMEDIES[data.problem]}, or use dusa-ignite adapt"
                 )

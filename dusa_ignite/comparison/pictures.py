@@ -1,4 +1,4 @@
-"""The picture of a comparison: accuracy over the stream, and against cost."""
+"""The picture of a comparison: the score over the stream, and against cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from dusa_ignite.comparison.finished import FinishedRun
+from dusa_ignite.comparison.finished import FinishedRun, Stream
 from dusa_ignite.comparison.names import short_names
 from dusa_ignite.comparison.summary import MethodSummary
 
@@ -34,6 +34,7 @@ OWN_LOOKS: dict[str, dict[str, Any]] = {  # found at once in every picture
     "source": {"color": "black", "linestyle": "--", "marker": ".", "linewidth": 1.8, "zorder": 4},
     "dusa": {"color": "#d62728", "linestyle": "-", "marker": "o", "linewidth": 2.6, "zorder": 3},
 }
+OWN_LOOKS["window_dusa"] = OWN_LOOKS["dusa"]  # no comparison has both
 MARKERS = "sD^v<>PX*hpd"
 LINE_STYLES = ("-", "--", ":", "-.")
 POINTS = 64  # over the whole stream
@@ -43,7 +44,7 @@ MOST_NAMES = 24  # of tasks along the axis
 
 
 def plot_comparison(path: Path, runs: Sequence[FinishedRun], summaries: Sequence[MethodSummary]) -> None:
-    """Three panels: accuracy along the stream, the average course of a task, and accuracy against images per second.
+    """Three panels: the score along the stream, the average course of a task, and the score against images per second.
 
     Args:
         path: of the PNG.
@@ -57,13 +58,14 @@ def plot_comparison(path: Path, runs: Sequence[FinishedRun], summaries: Sequence
     _draw_stream(over_stream, by_label, looks)
     _draw_task(over_task, by_label, looks)
     _draw_cost(cost, summaries, looks)
-    ranked = sorted(summaries, key=lambda summary: -summary.top1["mean"].mean)
-    names = {s.label: f"{s.label} ({100 * s.top1['mean'].mean:.1f}{'!' if s.flagged else ''})" for s in ranked}
+    ranked = sorted(summaries, key=lambda summary: -summary.scores["mean"].mean)
+    names = {s.label: f"{s.label} ({100 * s.scores['mean'].mean:.1f}{'!' if s.flagged else ''})" for s in ranked}
+    title = f"mean {summaries[0].score.title} (%)"
     handles = {line.get_gid(): line for line in cost.lines}
     figure.legend(
         [handles[label] for label in names],
         list(names.values()),
-        title="mean top-1 (%), ! = collapsed" if any(s.flagged for s in ranked) else "mean top-1 (%)",
+        title=f"{title}, ! = collapsed" if any(s.flagged for s in ranked) else title,
         loc="outside right upper",
         handlelength=3.5,
         labelspacing=0.7,
@@ -85,9 +87,10 @@ def _looks(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {label: {"markersize": 4.5, **looks[label]} for label in labels}
 
 
-def in_parts(correct: np.ndarray, parts: int) -> np.ndarray:
-    """Accuracy of equal parts of a stream, one after the other, in [0, 1]; no part is empty."""
-    return np.array([part.mean() for part in np.array_split(correct, min(parts, len(correct)))])
+def in_parts(stream: Stream, parts: int) -> np.ndarray:
+    """The score of equal parts of a stream, one after the other, in [0, 1]; no part is empty."""
+    split = np.array_split(stream.sums, min(parts, len(stream)))
+    return stream.score.of(np.stack([part.sum(axis=0) for part in split]))
 
 
 def parts_per_task(tasks: int, images: int, wanted: int = POINTS) -> int:
@@ -98,44 +101,45 @@ def parts_per_task(tasks: int, images: int, wanted: int = POINTS) -> int:
 def _draw_stream(axes: Axes, runs: dict[str, list[FinishedRun]], looks: dict[str, dict[str, Any]]) -> None:
     first = next(iter(runs.values()))[0]
     tasks = list(first.streams)
-    parts = parts_per_task(len(tasks), min(len(stream.correct) for stream in first.streams.values()))
+    parts = parts_per_task(len(tasks), min(len(stream) for stream in first.streams.values()))
     places = (np.arange(len(tasks))[:, None] + (np.arange(parts + 1) + 0.5) / parts).ravel()
     for label, own in runs.items():
-        accuracy = np.full((len(tasks), parts + 1), np.nan)  # the last column keeps tasks apart
-        for row, task in zip(accuracy, tasks, strict=True):
-            row[:parts] = np.mean([in_parts(run.streams[task].correct, parts) for run in own], axis=0)
-        axes.plot(places, 100 * accuracy.ravel(), **{**looks[label], "markersize": 3})
+        scores = np.full((len(tasks), parts + 1), np.nan)  # the last column keeps tasks apart
+        for row, task in zip(scores, tasks, strict=True):
+            row[:parts] = np.mean([in_parts(run.streams[task], parts) for run in own], axis=0)
+        axes.plot(places, 100 * scores.ravel(), **{**looks[label], "markersize": 3})
     for border in range(1, len(tasks)):
         axes.axvline(border, color="0.8", linewidth=0.8, zorder=0)
     step = -(-len(tasks) // MOST_NAMES)
     names = list(short_names(tasks).values())
     axes.set_xticks(np.arange(len(tasks))[::step] + 0.5, names[::step], rotation=0 if len(tasks) <= 16 else 60)
     axes.set(title=f"over the stream, in {parts} parts per task" if parts > 1 else "over the stream")
-    axes.set(ylabel="top-1 (%)", xlim=(0, len(tasks)))
+    axes.set(ylabel=f"{first.score.title} (%)", xlim=(0, len(tasks)))
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y", alpha=0.3)
 
 
 def _draw_task(axes: Axes, runs: dict[str, list[FinishedRun]], looks: dict[str, dict[str, Any]]) -> None:
-    streams = {label: [stream.correct for run in own for stream in run.streams.values()] for label, own in runs.items()}
-    images = min(len(correct) for all_ in streams.values() for correct in all_)
+    streams = {label: [stream for run in own for stream in run.streams.values()] for label, own in runs.items()}
+    images = min(len(stream) for all_ in streams.values() for stream in all_)
+    title = next(iter(runs.values()))[0].score.title
     parts = parts_per_task(1, images, wanted=PARTS)
     places = 100 * (np.arange(parts) + 0.5) / parts
     for label, own in streams.items():
-        axes.plot(places, 100 * np.mean([in_parts(correct, parts) for correct in own], axis=0), **looks[label])
-    axes.set(title="within a task, mean over tasks", xlabel="images of the task seen (%)", ylabel="top-1 (%)")
+        axes.plot(places, 100 * np.mean([in_parts(stream, parts) for stream in own], axis=0), **looks[label])
+    axes.set(title="within a task, mean over tasks", xlabel="images of the task seen (%)", ylabel=f"{title} (%)")
     axes.set_xlim(0, 100)
     axes.grid(alpha=0.3)
 
 
 def _draw_cost(axes: Axes, summaries: Sequence[MethodSummary], looks: dict[str, dict[str, Any]]) -> None:
     for summary in summaries:
-        speed, top1 = summary.images_per_second, summary.top1["mean"]
+        speed, score = summary.images_per_second, summary.scores["mean"]
         bars = axes.errorbar(
             speed.mean,
-            100 * top1.mean,
+            100 * score.mean,
             xerr=speed.std,
-            yerr=None if top1.std is None else 100 * top1.std,
+            yerr=None if score.std is None else 100 * score.std,
             **{**looks[summary.label], "markersize": 8},
         )
         bars.lines[0].set_gid(summary.label)
@@ -143,5 +147,6 @@ def _draw_cost(axes: Axes, summaries: Sequence[MethodSummary], looks: dict[str, 
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(title="against speed (right is cheaper)", xlabel="images per second", ylabel="mean top-1 (%)")
+    title = f"mean {summaries[0].score.title} (%)"
+    axes.set(title="against speed (right is cheaper)", xlabel="images per second", ylabel=title)
     axes.grid(alpha=0.3, which="both")

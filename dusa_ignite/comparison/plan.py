@@ -16,6 +16,7 @@ from dusa_ignite.utils.nearest import nearest
 from dusa_ignite.utils.own_parts import is_reference
 
 SOURCE = "source"
+REFERENCES = ("dusa", "window_dusa")  # the paper's methods, of its two problems
 LABEL = r"\w[\w.+-]*"  # a part of folder names
 PLANNED = {"seed": "--seeds", "method": "--methods", "method.name": "--methods"}  # what gives these keys instead
 FOLDERS = {"name": "--output", "output_dir": "--output"}  # likewise for the runs of one entry
@@ -67,7 +68,7 @@ def make_plan(
         methods: names separated by commas, also of the file's variants, or ``label=name`` for a second row of one.
             Source is put in front if missing: the collapse flags need it.
         seeds: integers separated by commas.
-        reference: label that the others are compared with; ``None`` = dusa if there, else the last one.
+        reference: label that the others are compared with; ``None`` = dusa or window_dusa if there, else the last one.
         overrides: ``section.key=value`` each, for every run.
         own_overrides: ``label:section.key=value`` each, for the runs of one entry.
         output: the comparison's folder; ``None`` = ``<output_dir>/<name>`` of the config.
@@ -85,7 +86,7 @@ def make_plan(
     for text in (text for texts in own.values() for text in texts):
         _check_override(text, PLANNED | FOLDERS)
     if reference is None:
-        reference = "dusa" if "dusa" in labels else labels[-1]
+        reference = next((label for label in REFERENCES if label in labels), labels[-1])
     if reference not in labels:
         raise ConfigError(f"--reference: {reference!r} is not among the methods; allowed: {' | '.join(labels)}")
     common = {entry: [*overrides, *own[entry.label], f"method.name={entry.method}"] for entry in entries}

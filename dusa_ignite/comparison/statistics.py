@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dusa_ignite.comparison.finished import Stream
 from dusa_ignite.errors import DataError
+from dusa_ignite.results.score import Score
 
 QUARTER_LOSS = 0.10  # a final quarter this much below the first is a collapse
 ROUNDING = 1e-12  # ten points exactly are not more than ten points
@@ -38,23 +39,23 @@ def mean_and_std(values: Sequence[float]) -> Estimate:
     return Estimate(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def quarters(correct: np.ndarray) -> tuple[float, float]:
-    """Accuracy of the first and of the final quarter of a stream."""
-    size = max(1, len(correct) // 4)
-    return float(correct[:size].mean()), float(correct[-size:].mean())
+def quarters(stream: Stream) -> tuple[float, float]:
+    """The score of the first and of the final quarter of a stream."""
+    size = max(1, len(stream) // 4)
+    return stream.scored(slice(size)), stream.scored(slice(-size, None))
 
 
-def has_collapsed(correct: np.ndarray, source: np.ndarray) -> bool:
+def has_collapsed(stream: Stream, source: Stream) -> bool:
     """Whether a method has come to harm on a stream that Source stands.
 
     It has if its final quarter is below half of Source's, or if its final quarter is more than ten points below its own
     first while Source's is not.
 
     Args:
-        correct: per image in the order of the stream, (N,) booleans.
-        source: the same for Source on the same stream.
+        stream: the method's.
+        source: that of Source, on the same images in the same order.
     """
-    (first, final), (source_first, source_final) = quarters(correct), quarters(source)
+    (first, final), (source_first, source_final) = quarters(stream), quarters(source)
     source_holds = source_final >= source_first - QUARTER_LOSS - ROUNDING
     return final < source_final / 2 or (source_holds and final < first - QUARTER_LOSS - ROUNDING)
 
@@ -62,7 +63,10 @@ def has_collapsed(correct: np.ndarray, source: np.ndarray) -> bool:
 def paired_differences(
     runs: Mapping[int, Streams], reference: Mapping[int, Streams], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
-    """Top-1 minus the reference's, per task and (``mean``) over tasks, in [-1, 1], with percentile intervals.
+    """The score minus the reference's, per task and (``mean``) over tasks, in [-1, 1], with percentile intervals.
+
+    A task's score is that of the sums over its images and seeds; mIoU is no mean over images, so it is made anew of the
+    sums in every resample.
 
     Predictions are paired by task, image and seed. What is resampled are the positions in the data set, with all tasks
     and seeds of a position together: the corrupted versions of an image are not independent of each other. So the
@@ -75,24 +79,26 @@ def paired_differences(
         seed: of the resampling.
 
     Raises:
-        DataError: the two did not see the same images.
+        DataError: the two did not see the same images, or these had other labels.
     """
     if runs.keys() != reference.keys():
         raise DataError(f"runs with seeds {sorted(runs)} cannot be paired with seeds {sorted(reference)}")
     tasks = list(next(iter(reference.values())))
-    positions = np.unique(np.concatenate([stream.index for run in reference.values() for stream in run.values()]))
-    gains = np.zeros((len(positions), len(tasks)))  # summed over seeds
-    counts = np.zeros_like(gains)
     for number, run in runs.items():
         if list(run) != tasks or list(reference[number]) != tasks:
             raise DataError(f"seed {number}: the runs to be paired have different tasks")
-        for column, task in enumerate(tasks):
-            index, gain = _paired(run[task], reference[number][task], where=f"{task}, seed {number}")
-            place = np.searchsorted(positions, index)
-            gains[place, column] += gain
-            counts[place, column] += 1
-    observed = gains.sum(axis=0) / counts.sum(axis=0)
-    resampled = _resample(gains, counts, resamples=resamples, seed=seed)
+        for task in tasks:
+            _check_pair(run[task], reference[number][task], where=f"{task}, seed {number}")
+    score = next(iter(reference.values()))[tasks[0]].score
+    positions = np.unique(np.concatenate([stream.index for run in reference.values() for stream in run.values()]))
+    own, others = (
+        [_summed([run[task] for run in each.values()], positions) for task in tasks] for each in (runs, reference)
+    )
+    once = np.ones((1, len(positions)))
+    observed = _differences(once, own, others, score)[0]
+    resampled = np.concatenate(
+        [_differences(times, own, others, score) for times in _resample(*own[0].shape, resamples=resamples, seed=seed)]
+    )
     ends = np.nanpercentile(np.column_stack([resampled, np.nanmean(resampled, axis=1)]), (2.5, 97.5), axis=0)
     differences = [*observed, observed.mean()]
     return {
@@ -101,24 +107,37 @@ def paired_differences(
     }
 
 
-def _paired(one: Stream, other: Stream, *, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted positions, and the difference of correctness at each."""
+def _check_pair(one: Stream, other: Stream, *, where: str) -> None:
     order, other_order = np.argsort(one.index), np.argsort(other.index)
-    index = one.index[order]
-    if not np.array_equal(index, other.index[other_order]):
+    if not np.array_equal(one.index[order], other.index[other_order]):
         raise DataError(f"{where}: the runs to be paired did not see the same images")
-    return index, one.correct[order].astype(float) - other.correct[other_order]
+    labelled, other_labelled = one.score.labelled(one.sums), other.score.labelled(other.sums)
+    if not np.array_equal(labelled[order], other_labelled[other_order]):
+        raise DataError(f"{where}: the runs to be paired were not scored on the same labels")
 
 
-def _resample(gains: np.ndarray, counts: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
-    """Differences (R, tasks) of R resamples of the positions; NaN where a resample has no image of a task."""
+def _summed(streams: Sequence[Stream], positions: np.ndarray) -> np.ndarray:
+    """(P, D): what the image at each position adds in all seeds' streams of a task; 0 where they have none."""
+    sums = np.zeros((len(positions), streams[0].sums.shape[1]), dtype=streams[0].sums.dtype)
+    for stream in streams:
+        sums[np.searchsorted(positions, stream.index)] += stream.sums
+    return sums
+
+
+def _differences(
+    times: np.ndarray, own: Sequence[np.ndarray], others: Sequence[np.ndarray], score: Score
+) -> np.ndarray:
+    """(R, tasks): differences where images count ``times`` (R, P); NaN where a task has none of them."""
+    return np.column_stack(
+        [score.of(times @ mine) - score.of(times @ theirs) for mine, theirs in zip(own, others, strict=True)]
+    )
+
+
+def _resample(positions: int, width: int, *, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each of P positions is drawn, (R, P) floats in pieces; ``width`` numbers per resample are held, too."""
     generator = np.random.default_rng(seed)
-    total, parts = len(gains), []
-    chunk = max(1, CHUNK // total)
+    chunk = max(1, CHUNK // max(positions, width))
     for begin in range(0, resamples, chunk):
         size = min(chunk, resamples - begin)
-        drawn_positions = generator.integers(total, size=(size, total)) + total * np.arange(size)[:, None]
-        times = np.bincount(drawn_positions.ravel(), minlength=size * total).reshape(size, total).astype(float)
-        drawn = times @ counts
-        parts.append(np.divide(times @ gains, drawn, out=np.full_like(drawn, np.nan), where=drawn > 0))
-    return np.concatenate(parts)
+        drawn = generator.integers(positions, size=(size, positions)) + positions * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * positions).reshape(size, positions).astype(float)

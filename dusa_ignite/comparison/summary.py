@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dusa_ignite.comparison.comparable import Evidence, all_reasons_against
+from dusa_ignite.comparison.comparable import Evidence, all_reasons_against, common_score
 from dusa_ignite.comparison.finished import FinishedRun
 from dusa_ignite.comparison.plan import SOURCE
 from dusa_ignite.comparison.statistics import Estimate, Interval, has_collapsed, mean_and_std, paired_differences
 from dusa_ignite.errors import DataError
+from dusa_ignite.results.score import TOP1, Score
 
 
 @dataclass(frozen=True)
@@ -19,20 +20,22 @@ class MethodSummary:
     Attributes:
         label: the method's.
         seeds: of its runs.
-        top1: in [0, 1], by task and ``mean``.
-        ece: mean over tasks, in [0, 1].
+        score: by which it is judged.
+        scores: in [0, 1], by task and ``mean``.
+        ece: mean over tasks, in [0, 1]; ``None`` in segmentation.
         images_per_second: over whole runs.
         peak_memory: the largest of the seeds, bytes by place.
         skipped_updates: over all tasks and seeds.
         collapsed: in how many seeds, by task; see :func:`dusa_ignite.comparison.statistics.has_collapsed`.
-        below_chance: in how many seeds the accuracy was below 1 / classes, by task.
+        below_chance: in how many seeds top-1 was below 1 / classes, by task; see :func:`falls_below_chance`.
         differences: from the reference, by task and ``mean``; ``None`` for the reference itself.
     """
 
     label: str
     seeds: tuple[int, ...]
-    top1: dict[str, Estimate]
-    ece: Estimate
+    score: Score
+    scores: dict[str, Estimate]
+    ece: Estimate | None
     images_per_second: Estimate
     peak_memory: dict[str, int]
     skipped_updates: int
@@ -54,11 +57,12 @@ def summarise(runs: Sequence[FinishedRun], *, reference: str) -> list[MethodSumm
         reference: label that the others are compared with.
 
     Raises:
-        DataError: the runs did not see the same tasks or images.
+        DataError: the runs did not see the same tasks or images, or are not judged by the same score.
     """
     labels = list(dict.fromkeys(run.label for run in runs))
     by_label = {label: {run.seed: run for run in runs if run.label == label} for label in labels}
     source = next(by_label[run.label] for run in runs if run.config.method.name == SOURCE)
+    score = common_score({str(run.folder): run.rows["mean"] for run in runs})
     tasks = list(runs[0].streams)
     for run in runs:
         if list(run.streams) != tasks:
@@ -71,9 +75,10 @@ def summarise(runs: Sequence[FinishedRun], *, reference: str) -> list[MethodSumm
         MethodSummary(
             label=label,
             seeds=tuple(own),
-            top1={task: mean_and_std([run.rows[task]["top1"] for run in own.values()]) for task in [*tasks, "mean"]},
-            ece=mean_and_std([run.rows["mean"]["ece"] for run in own.values()]),
-            images_per_second=mean_and_std([run.rows["mean"]["images_per_second"] for run in own.values()]),
+            score=score,
+            scores={task: _over_seeds(own, task, score.column) for task in [*tasks, "mean"]},
+            ece=_over_seeds(own, "mean", "ece") if score == TOP1 else None,
+            images_per_second=_over_seeds(own, "mean", "images_per_second"),
             peak_memory=_largest([run.peak_memory for run in own.values()]),
             skipped_updates=int(sum(run.rows["mean"]["skipped_updates"] for run in own.values())),
             collapsed=collapses(own, source),
@@ -88,13 +93,22 @@ def collapses(runs: dict[int, FinishedRun], source: dict[int, FinishedRun]) -> d
     """In how many seeds a task has collapsed, for tasks with any."""
     return _per_task(
         runs,
-        lambda run, task: has_collapsed(run.streams[task].correct, source[run.seed].streams[task].correct),
+        lambda run, task: has_collapsed(run.streams[task], source[run.seed].streams[task]),
     )
 
 
 def falls_below_chance(runs: dict[int, FinishedRun]) -> dict[str, int]:
-    """In how many seeds a task's accuracy is below 1 / classes that it is scored over, for tasks with any."""
-    return _per_task(runs, lambda run, task: run.streams[task].correct.mean() < 1 / run.num_scored(task))
+    """In how many seeds a task's top-1 is below 1 / classes that it is scored over, for tasks with any.
+
+    None for mIoU: what guessing reaches depends on the area that each class has.
+    """
+    return _per_task(
+        runs, lambda run, task: run.score == TOP1 and run.streams[task].scored() < 1 / run.num_scored(task)
+    )
+
+
+def _over_seeds(runs: dict[int, FinishedRun], task: str, column: str) -> Estimate:
+    return mean_and_std([run.rows[task][column] for run in runs.values()])
 
 
 def _per_task(runs: dict[int, FinishedRun], is_wrong: Callable[[FinishedRun, str], bool]) -> dict[str, int]:

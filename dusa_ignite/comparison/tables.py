@@ -10,6 +10,7 @@ from typing import NamedTuple
 from dusa_ignite.comparison.names import short_names
 from dusa_ignite.comparison.statistics import Estimate, Interval
 from dusa_ignite.comparison.summary import MethodSummary
+from dusa_ignite.results.score import TOP1
 
 Grid = list[list[str]]  # the header first
 
@@ -35,7 +36,7 @@ class Style(NamedTuple):
     """How cells are marked up."""
 
     plus_minus: str
-    flag: str  # behind the accuracy on a task that went wrong
+    flag: str  # behind the score on a task that went wrong
     no_flag: str
     bold: tuple[str, str]  # around the best
     percent: str
@@ -47,31 +48,34 @@ MARKDOWN = Style(" ± ", " **!**", "", ("**", "**"), "%", escape_markdown)
 LATEX = Style(r" $\pm$ ", r"$^{!}$", "", (r"\textbf{", "}"), r"\%", escape_latex)
 
 
-def accuracy_grid(summaries: Sequence[MethodSummary], style: Style) -> Grid:
-    """Top-1 in percent per task, the best of each column in bold, marked where a method went wrong."""
-    tasks = list(summaries[0].top1)
+def score_grid(summaries: Sequence[MethodSummary], style: Style) -> Grid:
+    """The score in percent per task, the best of each column in bold, marked where a method went wrong."""
+    tasks = list(summaries[0].scores)
     names = short_names(tasks[:-1])
-    best = {task: max(f"{100 * summary.top1[task].mean:05.1f}" for summary in summaries) for task in tasks}
-    grid = [[f"top-1 ({style.percent})", *(style.escape(names.get(task, task)) + style.no_flag for task in tasks)]]
+    best = {task: max(f"{100 * summary.scores[task].mean:05.1f}" for summary in summaries) for task in tasks}
+    title = f"{summaries[0].score.title} ({style.percent})"
+    grid = [[title, *(style.escape(names.get(task, task)) + style.no_flag for task in tasks)]]
     for summary in summaries:
         flags = {*summary.flagged, *(["mean"] if summary.flagged else [])}
         line = [style.escape(summary.label)]
         for task in tasks:
-            bold = f"{100 * summary.top1[task].mean:05.1f}" == best[task]
+            bold = f"{100 * summary.scores[task].mean:05.1f}" == best[task]
             flag = style.flag if task in flags else style.no_flag
-            line.append(_estimate(summary.top1[task], style, scale=100, bold=bold) + flag)
+            line.append(_estimate(summary.scores[task], style, scale=100, bold=bold) + flag)
         grid.append(line)
     return grid
 
 
 def cost_grid(summaries: Sequence[MethodSummary], style: Style, *, reference: str) -> Grid:
-    """Everything else: calibration, difference from the reference, cost, and in words what went wrong."""
-    names = short_names(list(summaries[0].top1)[:-1])
+    """Everything else: calibration if any, difference from the reference, cost, and in words what went wrong."""
+    names = short_names(list(summaries[0].scores)[:-1])
+    calibrated = summaries[0].ece is not None
     with_gpu = any("gpu" in summary.peak_memory for summary in summaries)
-    header = ["method", f"ECE ({style.percent})", style.escape(f"minus {reference} [95%]"), "images/s", "GiB"]
-    grid = [[*header, *(["GPU GiB"] if with_gpu else []), "skipped", "collapse"]]
+    header = ["method", *([f"ECE ({style.percent})"] if calibrated else []), style.escape(f"minus {reference} [95%]")]
+    grid = [[*header, "images/s", "GiB", *(["GPU GiB"] if with_gpu else []), "skipped", "collapse"]]
     for summary in summaries:
-        line = [style.escape(summary.label), _estimate(summary.ece, style, scale=100)]
+        line = [style.escape(summary.label)]
+        line += [_estimate(summary.ece, style, scale=100)] if summary.ece else []
         line.append(interval_text(summary.differences["mean"]) if summary.differences else "-")
         line.append(_estimate(summary.images_per_second, style, digits=_digits(summary.images_per_second)))
         for place in ("host", "gpu") if with_gpu else ("host",):
@@ -82,8 +86,8 @@ def cost_grid(summaries: Sequence[MethodSummary], style: Style, *, reference: st
 
 
 def difference_grid(summaries: Sequence[MethodSummary], style: Style, *, reference: str) -> Grid:
-    """Points of top-1 above or below the reference on every task, with intervals."""
-    tasks = list(summaries[0].top1)
+    """Points of the score above or below the reference on every task, with intervals."""
+    tasks = list(summaries[0].scores)
     names = short_names(tasks[:-1])
     grid = [[style.escape(f"minus {reference}"), *(style.escape(names.get(task, task)) for task in tasks)]]
     for summary in summaries:
@@ -155,7 +159,7 @@ def latex_table(grid: Grid) -> str:
 
 def csv_table(summaries: Sequence[MethodSummary]) -> str:
     """All numbers, shares in [0, 1], a line per method; what does not apply is left empty."""
-    tasks = list(summaries[0].top1)
+    tasks = list(summaries[0].scores)
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     numbers = [_numbers(summary, tasks) for summary in summaries]
@@ -168,13 +172,13 @@ def csv_table(summaries: Sequence[MethodSummary]) -> str:
 def _numbers(summary: MethodSummary, tasks: Sequence[str]) -> dict[str, str | int | float | None]:
     line: dict[str, str | int | float | None] = {"method": summary.label, "seeds": " ".join(map(str, summary.seeds))}
     for task in tasks:
-        line |= {f"top1 {task}": summary.top1[task].mean, f"top1_std {task}": summary.top1[task].std}
-    for name in ("ece", "images_per_second"):
-        estimate: Estimate = getattr(summary, name)
-        line |= {name: estimate.mean, f"{name}_std": estimate.std}
+        line |= _columns(summary.score.column, summary.scores[task], f" {task}")
+    if summary.ece:
+        line |= _columns("ece", summary.ece)
+    line |= _columns("images_per_second", summary.images_per_second)
     line |= {f"peak_memory_{place}_bytes": summary.peak_memory.get(place) for place in ("host", "gpu")}
     line["skipped_updates"] = summary.skipped_updates
-    for name in ("collapsed", "below_chance"):
+    for name in ("collapsed", "below_chance") if summary.score == TOP1 else ("collapsed",):
         counts: dict[str, int] = getattr(summary, name)
         line[name] = " ".join(f"{task}:{count}" for task, count in counts.items())  # task:seeds
     for task in tasks:
@@ -182,3 +186,7 @@ def _numbers(summary: MethodSummary, tasks: Sequence[str]) -> dict[str, str | in
         for name in Interval._fields:
             line[f"{name} {task}"] = getattr(interval, name) if interval else None
     return line
+
+
+def _columns(name: str, estimate: Estimate, where: str = "") -> dict[str, float | None]:
+    return {f"{name}{where}": estimate.mean, f"{name}_std{where}": estimate.std}

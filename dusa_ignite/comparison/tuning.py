@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from dusa_ignite.comparison.comparable import Evidence, all_reasons_against
+from dusa_ignite.comparison.comparable import Evidence, all_reasons_against, common_score
 from dusa_ignite.comparison.finished import FinishedRun, read_run
 from dusa_ignite.comparison.plan import SOURCE, Plan, make_plan, parse_methods, split_own
+from dusa_ignite.comparison.report import pooling
 from dusa_ignite.comparison.statistics import RESAMPLES, mean_and_std, paired_differences
 from dusa_ignite.comparison.tables import Grid, console_table, interval_text, markdown_table
 from dusa_ignite.config import method_names
 from dusa_ignite.errors import ConfigError, DataError
+from dusa_ignite.results.score import Score
 from dusa_ignite.results.tables import header_lines
 from dusa_ignite.runs.folder import is_finished
 from dusa_ignite.utils.durable import write_text
@@ -125,11 +127,14 @@ def write_tuning(tuning: Tuning, *, command: str) -> str:
         DataError: a run cannot be read, all runs of a method have failed, or runs saw different images.
     """
     found = read_trials(tuning)
-    means = {label: mean_and_std([run.rows["mean"]["top1"] for run in runs]).mean for label, runs in found.items()}
+    rows = {label: [run.rows["mean"] for run in runs] for label, runs in found.items()}
+    score = common_score({label: own[0] for label, own in rows.items()})
+    means = {label: mean_and_std([row[score.column] for row in own]).mean for label, own in rows.items()}
     for method, labels in tuning.trials.items():
         if SOURCE not in means or not means.keys() & set(labels):
             raise DataError(f"{method if SOURCE in means else SOURCE}: every run failed, for the reasons above")
-    grids, notes = [table(tuning, means), difference_table(tuning, found, means)], describe(tuning, means)
+    grids = [table(tuning, means, title=score.title), difference_table(tuning, found, means)]
+    notes = describe(tuning, means, score)
     notes += [f"{scored[0].upper()}{scored[1:]}." for scored in _scored(found)]
     points = "\n".join(f"* {note}" for note in notes)
     written = "\n\n".join([f"```bash\n{command}\n```", *map(markdown_table, grids), points])
@@ -153,9 +158,9 @@ def read_trials(tuning: Tuning) -> dict[str, list[FinishedRun]]:
     return {label: runs for label, runs in by_label.items() if len(runs) == len(seeds)}
 
 
-def table(tuning: Tuning, means: Mapping[str, float]) -> Grid:
-    """Mean top-1 in percent, a line per method, a column per combination, the best of a line marked."""
-    lines = [[f"top-1 (%) by {_keys(tuning)}", *_columns(tuning)]]
+def table(tuning: Tuning, means: Mapping[str, float], *, title: str) -> Grid:
+    """The mean score in percent, a line per method, a column per combination, the best of a line marked."""
+    lines = [[f"{title} (%) by {_keys(tuning)}", *_columns(tuning)]]
     for method, labels in tuning.trials.items():
         best = best_of(labels, means)
         cells = [
@@ -167,7 +172,7 @@ def table(tuning: Tuning, means: Mapping[str, float]) -> Grid:
 
 
 def difference_table(tuning: Tuning, found: Mapping[str, Sequence[FinishedRun]], means: Mapping[str, float]) -> Grid:
-    """Points of mean top-1 below the best of the line, with intervals: one that holds 0 is no reason to choose."""
+    """Points of the mean score below the best of the line, with intervals: one that holds 0 is no reason to choose."""
     lines = [["minus the best [95%]", *_columns(tuning)]]
     streams = {label: {run.seed: run.streams for run in runs} for label, runs in found.items()}
     for method, labels in tuning.trials.items():
@@ -182,16 +187,17 @@ def difference_table(tuning: Tuning, found: Mapping[str, Sequence[FinishedRun]],
     return lines
 
 
-def describe(tuning: Tuning, means: Mapping[str, float]) -> list[str]:
+def describe(tuning: Tuning, means: Mapping[str, float], score: Score) -> list[str]:
     """What was tried, what came out best, and where the grid was too narrow to tell."""
     config = tuning.plan.runs[0].config
-    seeds = ", ".join(dict.fromkeys(str(run.seed) for run in tuning.plan.runs))
+    seeds = list(dict.fromkeys(str(run.seed) for run in tuning.plan.runs))
     severities = getattr(config.data, "severities", ())
     data = f"{config.data.name}, severity {', '.join(map(str, severities))}" if severities else config.data.name
     notes = [
-        f"{data}, seeds {seeds}; mean over tasks and seeds; * = best. Source: {100 * means[SOURCE]:.2f}.",
+        f"{data}, seeds {', '.join(seeds)}; mean over tasks and seeds; * = best. Source: {100 * means[SOURCE]:.2f}.",
         f"Differences are in points, paired by image and seed; 95% bootstrap intervals from {RESAMPLES} resamples of "
         f"the images.",
+        *pooling(score, num_seeds=len(seeds)),
     ]
     best = {
         method: tuning.combinations[labels.index(best_of(labels, means))] for method, labels in tuning.trials.items()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from dusa_ignite.data.named_images import NamedImages
-from dusa_ignite.data.task import LabelledImages, Task
+from dusa_ignite.data.task import LabelledImages, Task, has_label_maps
 from dusa_ignite.errors import DataError
 from dusa_ignite.utils.paths import expanded
 from dusa_ignite.utils.text_files import read_regular
@@ -32,6 +32,7 @@ class Chosen:
         self.dataset = dataset
         self.positions = list(positions)
         self.labels = np.asarray(dataset.labels)[self.positions]
+        self.has_label_maps = has_label_maps(dataset)
         names = list(_positions(dataset))
         self.files = [names[position] for position in self.positions]
 

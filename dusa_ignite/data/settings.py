@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from dusa_ignite.data.task import LabelledImages, Task
+from dusa_ignite.data.task import LabelledImages, Task, has_label_maps
 from dusa_ignite.errors import ConfigError
 
 UP_AND_DOWN = (1, 2, 3, 4, 5, 4, 3, 2, 1)
@@ -50,6 +50,7 @@ class Joined:
         self.datasets = datasets
         self.ends = np.cumsum([len(dataset) for dataset in datasets])
         self.labels = np.concatenate([np.asarray(dataset.labels) for dataset in datasets])
+        self.has_label_maps = any(map(has_label_maps, datasets))
 
     def __len__(self) -> int:
         return int(self.ends[-1])

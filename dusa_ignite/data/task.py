@@ -20,7 +20,10 @@ class LabelledImages(Protocol):
 
     @property
     def labels(self) -> np.ndarray | torch.Tensor:
-        """(N,) int64, -1 = unknown; so are all of them in segmentation, where no image has a label as a whole."""
+        """(N,) int64, -1 = unknown; so are all of them in segmentation, where no image has a label as a whole.
+
+        There, a data set whose images have label maps says so by a further attribute, ``has_label_maps = True``.
+        """
 
     def __len__(self) -> int: ...
 
@@ -36,6 +39,16 @@ class LabelledImages(Protocol):
 
     def fingerprint(self) -> str:
         """A SHA-256 that changes when the content does."""
+
+
+def has_label_maps(dataset: LabelledImages) -> bool:
+    """Whether images have label maps, as the data set says; one that says nothing has none."""
+    return bool(getattr(dataset, "has_label_maps", False))
+
+
+def is_labelled(dataset: LabelledImages) -> bool:
+    """Whether any image has a label, as a whole or pixel by pixel."""
+    return has_label_maps(dataset) or bool((np.asarray(dataset.labels) >= 0).any())
 
 
 @dataclass(frozen=True)

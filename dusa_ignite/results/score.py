@@ -17,11 +17,14 @@ class Score(NamedTuple):
         column: of the results.
         title: what readers call it.
         of: maps sums over images (..., D) to scores (...) in [0, 1]; NaN where nothing was labelled.
+        labelled: the part of sums (..., D) that follows from the labels alone: for runs on the same labels it is the
+            same.
     """
 
     column: str
     title: str
     of: Callable[[np.ndarray], np.ndarray]
+    labelled: Callable[[np.ndarray], np.ndarray]
 
 
 def _share(sums: np.ndarray) -> np.ndarray:
@@ -30,13 +33,28 @@ def _share(sums: np.ndarray) -> np.ndarray:
     return np.divide(hits, images, out=np.full(np.shape(images), np.nan), where=images > 0)
 
 
+def _images(sums: np.ndarray) -> np.ndarray:
+    """(..., 1)."""
+    return sums[..., 1:]
+
+
 def _mean_iou(sums: np.ndarray) -> np.ndarray:
     """mIoU of flattened counts (..., 3 C)."""
-    return mean_iou(sums.reshape(*sums.shape[:-1], 3, -1))
+    return mean_iou(_by_class(sums))
 
 
-TOP1 = Score("top1", "top-1", _share)
-MIOU = Score("miou", "mIoU", _mean_iou)
+def _labelled_pixels(sums: np.ndarray) -> np.ndarray:
+    """(..., C)."""
+    return _by_class(sums)[..., 1, :]
+
+
+def _by_class(sums: np.ndarray) -> np.ndarray:
+    """(..., 3, C) of (..., 3 C)."""
+    return sums.reshape(*sums.shape[:-1], 3, -1)
+
+
+TOP1 = Score("top1", "top-1", _share, _images)  # of (right, 1)
+MIOU = Score("miou", "mIoU", _mean_iou, _labelled_pixels)  # of counts, see segmentation.counts.class_counts
 SCORES = (TOP1, MIOU)
 
 

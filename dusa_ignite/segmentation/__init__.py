@@ -16,7 +16,7 @@ Data
     ``data`` ADE20K, ADE20K-C, Cityscapes, ACDC, folders of images and masks, unlabelled folders; ``resize``.
 Scores
     ``counts`` what one image adds; ``scores`` mIoU and pixel accuracy of any sum of them; ``metrics`` the same for the
-    engine; ``bootstrap`` intervals.
+    engine.
 
 transformers is an extra: ``pip install 'dusa_ignite[segmentation]'``.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.files import ROOT
-from support.written_runs import write_run
+from support.written_runs import write_run, write_segmentation_run
 
 from dusa_ignite.commands.report import main
 
@@ -218,6 +218,44 @@ def test_what_cannot_be_compared_is_said_plainly_and_not_paired(
     assert "minus source" not in printed
     if "scored_over" in made_of:
         assert "dusa: scored over the classes present in the task: 4 of 10\n" in printed
+
+
+SEGMENTED = """\
+mIoU (%)  source  window_dusa
+--------  ------  -----------
+fog/5      33.33       100.00
+--------  ------  -----------
+mean       33.33       100.00
+
+minus source              window_dusa
+------------  -----------------------
+fog/5         +66.67 [+66.67, +66.67]
+------------  -----------------------
+mean          +66.67 [+66.67, +66.67]
+Points of mIoU, paired by image; 95% bootstrap intervals from 2000 resamples of the images.
+"""
+
+
+def test_segmentation_is_reported_by_miou(
+    report: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_segmentation_run(tmp_path / "source", {"fog/5": ["aabb:abba"] * 3}, order=[2, 0, 1])
+    dusa = write_segmentation_run(tmp_path / "window_dusa", {"fog/5": ["aabb:aabb"] * 3}, method="window_dusa")
+    assert output(report, capsys, source, dusa) == SEGMENTED
+    (dusa / "predictions.csv").write_text("task,index,counts\nfog/5,0,0:1/2/x\n")
+    assert report(source, dusa) == 2
+    assert "predictions.csv: not as a run writes it (invalid literal" in capsys.readouterr().err
+
+
+def test_segmentation_beside_classification_is_refused(
+    report: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [write_run(tmp_path / "a", {"fog/5": "+"}), write_segmentation_run(tmp_path / "b", {"fog/5": ["ab:ab"]})]
+    assert report(*runs) == 2
+    assert capsys.readouterr().err == (
+        "error: a is judged by top-1, b by mIoU: classification and segmentation cannot be compared; leave one of them "
+        "out\n"
+    )
 
 
 def test_home_in_a_folders_name(

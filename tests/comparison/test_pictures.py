@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from support.written_runs import pixel_counts
 
+from dusa_ignite.comparison.finished import Stream
 from dusa_ignite.comparison.pictures import _looks, in_parts, parts_per_task
+from dusa_ignite.results.score import MIOU, TOP1, Score
 
 METHODS = [
     *("source", "bn", "tent", "shot", "eata", "sar", "cotta", "rotta", "deyo", "roid", "lame", "diffusion_tta"),
@@ -12,9 +15,19 @@ METHODS = [
 ]
 
 
+def stream(sums: list[list[int]], score: Score = TOP1) -> Stream:
+    return Stream(np.arange(len(sums)), np.array(sums), score)
+
+
 def test_parts() -> None:
-    assert in_parts(np.array([1, 1, 0, 0, 1, 0, 0], dtype=bool), 2).tolist() == [0.5, 1 / 3]
-    assert in_parts(np.array([True, False]), 8).tolist() == [1.0, 0.0]
+    assert in_parts(stream([[1, 1], [1, 1], [0, 1], [0, 1], [1, 1], [0, 1], [0, 1]]), 2).tolist() == [0.5, 1 / 3]
+    assert in_parts(stream([[1, 1], [0, 1]]), 8).tolist() == [1.0, 0.0]
+
+
+def test_parts_of_segmentation_are_scored_by_the_sums_of_their_pixels() -> None:
+    pixels = ["aaaa:aaaa", "ab:aa", "bb:bb"]  # a: 5 right, 5 labelled, 6 predicted; b: 0 of 1; then only b
+    counts = [pixel_counts(image).ravel().tolist() for image in pixels]
+    assert in_parts(stream(counts, MIOU), 2).tolist() == [5 / 12, 1.0]
 
 
 def test_number_of_parts() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.files import ROOT
-from support.written_runs import DIGITS, write_run
+from support.written_runs import DIGITS, SEGMENTS, write_run
 
 from dusa_ignite.comparison.plan import Entry, Plan, make_plan, parse_methods, parse_seeds
 from dusa_ignite.config import method_names
@@ -54,6 +54,11 @@ def test_variants_of_the_file_are_methods_here() -> None:
         assert transformer.trainable is trainable
     with pytest.raises(ConfigError, match="dusa_frozen is a method itself; choose another label"):
         plan(methods="dusa_frozen=dusa")
+
+
+def test_of_segmentation_the_reference_is_the_papers_method() -> None:
+    made = make_plan(SEGMENTS, methods="source,window_dusa,tent", seeds="0")
+    assert (made.reference, [run.config.problem for run in made.runs]) == ("window_dusa", ["segmentation"] * 3)
 
 
 def test_source_is_always_there() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.written_runs import DIGITS, write_run
+from support.written_runs import DIGITS, SEGMENTS, write_run, write_segmentation_run
 
 from dusa_ignite.comparison.tuning import Tuning, parse_grid, parse_grids, plan_tuning, write_tuning
 from dusa_ignite.errors import ConfigError, DataError
@@ -57,6 +57,22 @@ def test_the_best_and_the_ends_of_the_grid(tmp_path: Path) -> None:
     assert "At an end of the grid, so that a wider one might do better: frozen." in lines
     table = (tmp_path / "tuning.md").read_text()
     assert table.startswith("```bash\npython launch/tune.py\n```\n\n| top-1 (%) by optimizer.lr | 1e-4 | 1e-3 | 1e-2 |")
+
+
+def test_segmentation_is_tuned_by_miou(tmp_path: Path) -> None:
+    images = {"source": "aabb:abba", "tent-1e-4": "aabb:aaab", "tent-1e-3": "aabb:aabb"}
+    for label, image in images.items():
+        lr = [f"optimizer.lr={label[5:]}"] if label != "source" else []
+        folder = tmp_path / f"{label}_seed0"
+        write_segmentation_run(folder, {"fog/5": [image] * 3}, method=label.partition("-")[0], overrides=lr)
+    grids = ["optimizer.lr=1e-4,1e-3"]
+    tuning = plan_tuning(SEGMENTS, methods="tent", grids=grids, seeds="0", output=tmp_path)
+    lines = write_tuning(tuning, command="").splitlines()
+    assert lines[0] == "mIoU (%) by optimizer.lr    1e-4     1e-3"
+    assert lines[2].split() == ["tent", "58.33", "100.00*"]  # (2/3 + 1/2) / 2
+    assert lines[6].split() == ["tent", "-41.67", "[-41.67,", "-41.67]", "best"]
+    assert "mask_folder, seeds 0; mean over tasks and seeds; * = best. Source: 33.33." in lines  # 1/3 both
+    assert "A task's mIoU is that of its pixels counted over all images together." in lines
 
 
 def test_runs_that_failed_have_no_number(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Counts, scores and intervals, by hand and against Ignite's confusion matrix."""
+"""Counts and scores, by hand and against Ignite's confusion matrix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 from ignite.metrics import ConfusionMatrix
 from torch.nn import functional as F
 
-from dusa_ignite.segmentation.bootstrap import paired_interval
 from dusa_ignite.segmentation.counts import class_counts, confusion_counts, image_counts
 from dusa_ignite.segmentation.scores import class_iou, mean_iou, pixel_accuracy
 
@@ -76,40 +75,3 @@ def test_without_labels() -> None:
 def test_what_cannot_be_counted(predicted: list, labels: list) -> None:
     with pytest.raises(ValueError, match=r"in 0 \.\. 2|pixels for labels"):
         confusion_counts(torch.tensor(predicted), torch.tensor(labels), num_classes=3)
-
-
-def images(right: list[int], *, pixels: int = 10) -> np.ndarray:
-    """Images of one class, of which so many pixels are right; the others are taken for a second class."""
-    return np.array([[[k, 0], [pixels, 0], [k, pixels - k]] for k in right])
-
-
-def test_intervals() -> None:
-    better, worse = images([9, 8, 9, 10, 7, 9]), images([7, 6, 7, 8, 5, 7])  # always 2 of 10 more
-    found = paired_interval(better, worse, score=pixel_accuracy)
-    assert found == pytest.approx((0.2, 0.2, 0.2))
-    same = paired_interval(worse, worse)
-    assert same == (0, 0, 0)
-
-
-def test_an_interval_is_about_right() -> None:
-    generator = np.random.default_rng(1)
-    gains = generator.integers(-2, 5, size=200)  # of 100 pixels
-    base = np.full(200, 50)
-    found = paired_interval(
-        images(list(base + gains), pixels=100), images(list(base), pixels=100), score=pixel_accuracy
-    )
-    error = 1.96 * gains.std() / math.sqrt(200) / 100
-    assert found.difference == pytest.approx(gains.mean() / 100)
-    assert found.low == pytest.approx(found.difference - error, abs=0.15 * error)
-    assert found.high == pytest.approx(found.difference + error, abs=0.15 * error)
-    again = paired_interval(
-        images(list(base + gains), pixels=100), images(list(base), pixels=100), score=pixel_accuracy
-    )
-    assert again == found
-
-
-def test_what_cannot_be_paired() -> None:
-    with pytest.raises(ValueError, match="cannot be paired"):
-        paired_interval(images([1, 2]), images([1, 2, 3]))
-    with pytest.raises(ValueError, match="not scored on the same labels"):
-        paired_interval(images([1, 2]), images([1, 2], pixels=11))

@@ -50,6 +50,11 @@ class MappedImages(NamedImages):
         self.num_classes = num_classes
         self.zero_is_unknown = zero_is_unknown
 
+    @property
+    def has_label_maps(self) -> bool:
+        """Whether every image has one, or none."""
+        return self.maps is not None
+
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
         """The image, uint8 RGB (3, H, W), and its label map (H, W) int64, 255 = unknown.
 
