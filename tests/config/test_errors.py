@@ -11,8 +11,8 @@ from dusa_ignite import Config, load_config
 from dusa_ignite.errors import ConfigError
 
 DATA_SETS = (
-    "imagenet_c | cifar10_c | cifar100_c | image_folder | image_list | webdataset | corrupted_folder | digits, "
-    "or path/to/file.py:Name"
+    "imagenet_c | cifar10_c | cifar100_c | image_folder | image_list | webdataset | corrupted_folder | digits | "
+    "ade20k | ade20k_c | cityscapes | acdc | canvases | mask_folder, or path/to/file.py:Name"
 )
 INTEGER = "is text and should be a valid integer (of everything random, 0 .. 2^32 - 1)"
 

@@ -26,6 +26,7 @@ CONFIG_FILES = [path for path in CONFIG_FILES if path.stem not in ("digits_pretr
 MINIMAL_RESOLVED: dict[str, Any] = {
     "name": "mini",
     "output_dir": "runs",
+    "problem": "classification",
     "seed": 2024,
     "setting": "fully",
     "run": {
@@ -94,6 +95,7 @@ MINIMAL_RESOLVED: dict[str, Any] = {
     },
     "vae": {"pretrained": "stabilityai/sd-vae-ft-ema", "scaling_factor": 0.18215},
     "path": {"name": "linear"},
+    "unet": None,
     "time": {"name": "fixed", "t": 0.25},
     "method": {
         "name": "dusa",

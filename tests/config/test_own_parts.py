@@ -84,7 +84,7 @@ def test_presets_and_variants(tmp_path: Path, parts: dict[str, str]) -> None:
     assert heavy.optimizer.lr == 0.25
     assert copy_of(heavy, tmp_path) == heavy == pickle.loads(pickle.dumps(heavy))
     line = line_of(tmp_path / "y.yaml", "method.name=hevy")
-    assert line.endswith(f" | lame | {name} | heavy, or path/to/file.py:Name")
+    assert line.endswith(f" | pixel_cotta | {name} | heavy, or path/to/file.py:Name")
 
 
 def test_by_module_and_relative_to_the_working_directory(
@@ -220,4 +220,4 @@ def test_options_that_are_none(path: Path, tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_almost_a_reference(path: Path) -> None:
-    assert line_of(path, "data.name=my_data.py").endswith("| digits, or path/to/file.py:Name")
+    assert line_of(path, "data.name=my_data.py").endswith("| mask_folder, or path/to/file.py:Name")
