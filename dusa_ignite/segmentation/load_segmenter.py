@@ -13,6 +13,7 @@ from dusa_ignite.errors import CheckpointError
 from dusa_ignite.models.weights.strict import save_weights
 from dusa_ignite.segmentation.extra import loading, transformers_for
 from dusa_ignite.segmentation.segmenter import Segmenter
+from dusa_ignite.segmentation.shipped import EMBEDDED, shipped_shapes
 from dusa_ignite.utils.paths import expanded
 from dusa_ignite.utils.quiet import quiet
 
@@ -43,7 +44,8 @@ def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = 
     The resize of its image processor is not taken: images keep their ratio here, with ``short_side`` pixels.
 
     Args:
-        pretrained: a folder, or a hub id (``nvidia/segformer-b5-finetuned-ade-640-640``).
+        pretrained: a folder, or a hub id (``nvidia/segformer-b5-finetuned-ade-640-640``); or ``embedded``, the
+            package's own for the canvases, whose short side is 64.
         short_side: see :class:`dusa_ignite.segmentation.segmenter.Segmenter`.
         batch_norm: see there.
 
@@ -54,7 +56,7 @@ def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = 
     """
     transformers = transformers_for("classifier.pretrained: a segmenter of the hub")
     where = f"classifier.pretrained: {pretrained}"
-    place = str(expanded(pretrained))
+    place = str(shipped_shapes("segmenter") if pretrained == EMBEDDED else expanded(pretrained))
     if Path(place).is_file():
         raise CheckpointError(f"{where}: a file; give its folder, as transformers' save_pretrained writes it")
     try:

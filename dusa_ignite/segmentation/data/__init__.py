@@ -4,6 +4,7 @@ from dusa_ignite.data.data_set import DataSet
 from dusa_ignite.segmentation.data.acdc import Acdc
 from dusa_ignite.segmentation.data.ade20k import Ade20k
 from dusa_ignite.segmentation.data.ade20k_c import Ade20kC
+from dusa_ignite.segmentation.data.canvases import Canvases
 from dusa_ignite.segmentation.data.cityscapes import Cityscapes
 from dusa_ignite.segmentation.data.mask_folder import MaskFolder
 
@@ -13,4 +14,5 @@ SEGMENTATION_DATA_SETS: tuple[type[DataSet], ...] = (
     Cityscapes,
     Acdc,
     MaskFolder,
+    Canvases,
 )
