@@ -15,7 +15,6 @@ from dusa_ignite.segmentation.extra import loading, transformers_for
 from dusa_ignite.segmentation.segmenter import Segmenter
 from dusa_ignite.segmentation.shipped import EMBEDDED, shipped_shapes
 from dusa_ignite.utils.paths import expanded
-from dusa_ignite.utils.quiet import quiet
 
 UNNAMED = "LABEL_"  # transformers' own names, where nobody gave any
 
@@ -103,7 +102,7 @@ def save_segmenter(segmenter: Segmenter, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     backbone = segmenter.backbone
     if isinstance(backbone, HubSegmenter):
-        with quiet():
+        with loading(transformers_for("a segmenter's folder")):  # without its progress bar
             backbone.model.save_pretrained(folder)
             backbone.processor.save_pretrained(folder)
         return
