@@ -1,4 +1,7 @@
-"""Canvases: handwritten digits of any size, place and colour on textured ground, with the class of every pixel.
+"""Canvases: handwritten digits of any size and place on textured ground, with the class of every pixel.
+
+Digits have colours as things in photographs have them: every class its own, but neighbours on the colour circle overlap,
+and the ground may have any colour. So colour says something of a class, and shape has to say the rest.
 
 What is drawn depends on the scans and on the generator alone. Nothing is read from files, and nothing is written.
 """
@@ -19,6 +22,7 @@ DIGITS = (3, 6)  # how many are placed: the fewest and the most; fewer where the
 SIZES = (0.25, 0.45)  # of a digit's square: the smallest and the largest, as shares of the canvas's side
 TRIES = 20  # places that are tried for a digit before it is left out
 COLOURS = 4  # colours that are drawn for a digit; the one farthest from the ground's is taken
+HUES = 0.08  # of the colour circle, to both sides of d / 10, for digit d: three quarters are a neighbour's, too
 
 
 def draw_canvas(
@@ -44,7 +48,7 @@ def draw_canvas(
         size = _between(round(SIZES[0] * side), round(SIZES[1] * side), generator)
         place = _free_place(taken, size, generator)
         scan = _between(0, len(paper) - 1, generator)
-        colours = torch.rand(COLOURS, 3, generator=generator)
+        colours = draw_colours(int(digits[scan]), generator)
         if place is None:
             continue
         taken[place] = True
@@ -60,6 +64,14 @@ def draw_ink(paper: torch.Tensor, size: int) -> torch.Tensor:
     """(size, size) in [0, 1], how much ink is where: a scan (3, h, h), uint8, as a square of ``size`` pixels."""
     ink = 1 - paper[:1].float() / 255
     return F.interpolate(ink[None], size=(size, size), mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
+
+
+def draw_colours(digit: int, generator: torch.Generator) -> torch.Tensor:
+    """(COLOURS, 3) RGB in [0, 1]: colours of a digit's hues, neither grey nor dark."""
+    hue, saturation, value = torch.rand(3, COLOURS, 1, generator=generator)
+    hue = digit / 10 + HUES * (2 * hue - 1)
+    place = (torch.tensor([5.0, 3.0, 1.0]) + 6 * hue) % 6  # of each channel on the circle, see HSV
+    return (0.4 + 0.6 * value) * (1 - (0.5 + 0.5 * saturation) * torch.minimum(place, 4 - place).clamp(0, 1))
 
 
 def draw_ground(side: int, generator: torch.Generator) -> torch.Tensor:
