@@ -1,7 +1,7 @@
 """Canvases: handwritten digits of any size and place on textured ground, with the class of every pixel.
 
-Digits have colours as things in photographs have them: every class its own, but neighbours on the colour circle overlap,
-and the ground may have any colour. So colour says something of a class, and shape has to say the rest.
+Digits have colours as things in photographs have them: every class its own, but neighbours on the colour circle
+overlap, and the ground may have any colour. So colour says something of a class, and shape has to say the rest.
 
 What is drawn depends on the scans and on the generator alone. Nothing is read from files, and nothing is written.
 """
