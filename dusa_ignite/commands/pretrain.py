@@ -1,4 +1,4 @@
-"""Train a guide or a classifier for one's own classes, or the demo's models: ``dusa-ignite pretrain --config FILE``."""
+"""Train a guide or a classifier for one's own classes, or the demos' models: ``dusa-ignite pretrain --config FILE``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Train a guide or a classifier on a folder of labelled images (own_guide), or the demo's models "
-        "on clean digits (digits_pretrain).",
+        description="Train a guide or a classifier on a folder of labelled images (own_guide), or the demos' models "
+        "on clean digits (digits_pretrain, shapes_pretrain).",
         epilog="example: dusa-ignite pretrain --config own_guide data.root=photos output_dir=runs/guide",
     )
     parser.add_argument("--config", required=True, help="A YAML file, or the name of a shipped config.")
@@ -35,14 +35,17 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     from dusa_ignite.utils.shipped import locate_config
 
     path = locate_config(options.config)
-    return _own(path, options) if _is_own(path) else _digits(path, options)
+    keys = _keys(path)
+    if not keys.isdisjoint(("what", "data")):  # trains on a folder of images; the others' have neither
+        return _own(path, options)
+    return _shapes(path, options) if "segmenter" in keys else _digits(path, options)
 
 
-def _is_own(path: Path) -> bool:
-    """Whether a file trains on a folder of images; the digits' has neither of these keys."""
+def _keys(path: Path) -> set[str]:
+    """The sections of a file, by which one sees what it trains."""
     from dusa_ignite.config.yaml_file import read_mapping
 
-    return not {"what", "data"}.isdisjoint(read_mapping(path))
+    return set(read_mapping(path))
 
 
 def _own(path: Path, options: argparse.Namespace) -> int:
@@ -60,12 +63,33 @@ def _own(path: Path, options: argparse.Namespace) -> int:
     return launch(pretrain, config, options.overwrite, nproc=options.nproc, timeout=config.timeout_minutes)
 
 
+def _shapes(path: Path, options: argparse.Namespace) -> int:
+    from dusa_ignite.config import read_config, to_yaml
+    from dusa_ignite.pretraining.shapes_config import ShapesConfig
+
+    _refuse_resume(options, "the canvases, whose training takes half an hour")
+    config = read_config(path, options.overrides, schema=ShapesConfig)
+    if options.print_config:
+        print(to_yaml(config), end="")
+        return 0
+    from dusa_ignite.pretraining.shapes import pretrain
+    from dusa_ignite.runs.folder import log_to
+
+    log_to(None)
+    pretrain(config, overwrite=options.overwrite)
+    return 0
+
+
+def _refuse_resume(options: argparse.Namespace, whose: str) -> None:
+    if options.resume or options.nproc > 1:
+        raise ConfigError(f"--resume, --nproc: not for {whose}")
+
+
 def _digits(path: Path, options: argparse.Namespace) -> int:
     from dusa_ignite.config import read_config, to_yaml
     from dusa_ignite.pretraining.config import PretrainConfig
 
-    if options.resume or options.nproc > 1:
-        raise ConfigError("--resume, --nproc: not for the digits, whose training takes two minutes")
+    _refuse_resume(options, "the digits, whose training takes two minutes")
     config = read_config(path, options.overrides, schema=PretrainConfig)
     if options.print_config:
         print(to_yaml(config), end="")

@@ -20,6 +20,7 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
     kind.add_argument(
         "--pretrain", action="store_true", help="Print what belongs to the config of the digits' pre-training instead."
     )
+    kind.add_argument("--shapes", action="store_true", help="Likewise, for the pre-training on canvases.")
     kind.add_argument(
         "--own", action="store_true", help="Likewise, for training a guide or a classifier for your own classes."
     )
@@ -34,7 +35,11 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     from dusa_ignite.config.reference import json_schema, markdown
     from dusa_ignite.pretraining.config import PretrainConfig
     from dusa_ignite.pretraining.own.config import OwnConfig
+    from dusa_ignite.pretraining.shapes_config import ShapesConfig
+    from dusa_ignite.utils.section import Section
 
+    kinds: dict[str, type[Section]] = {"pretrain": PretrainConfig, "shapes": ShapesConfig, "own": OwnConfig}
+    schema: type[Section] = next((kind for name, kind in kinds.items() if getattr(options, name)), Config)
     show = markdown if options.markdown else json_schema
-    print(show(OwnConfig if options.own else PretrainConfig if options.pretrain else Config), end="")
+    print(show(schema), end="")
     return 0

@@ -11,6 +11,7 @@ from dusa_ignite.data.imagenet_c import ImageNetC
 from dusa_ignite.data.segmentation.acdc import Acdc
 from dusa_ignite.data.segmentation.ade20k import Ade20k
 from dusa_ignite.data.segmentation.ade20k_c import Ade20kC
+from dusa_ignite.data.segmentation.canvases import Canvases
 from dusa_ignite.data.segmentation.cityscapes import Cityscapes
 from dusa_ignite.data.segmentation.mask_folder import MaskFolder
 from dusa_ignite.data.stream import TaskStream
@@ -30,6 +31,7 @@ DATA_SETS: tuple[type[DataSet], ...] = (
     Ade20kC,
     Cityscapes,
     Acdc,
+    Canvases,
     MaskFolder,
 )
 

@@ -30,6 +30,7 @@ from dusa_ignite.runs.assemble_models import (
     clean_result_of,
     compile_models,
     guide_of,
+    guide_weights_of,
     learns,
     method_of,
     micro_batch_size_of,
@@ -165,13 +166,6 @@ def check_options_of(config: Config) -> CheckOptions:
         export=config.export,
         tracking=config.tracking.model_dump(),
     )
-
-
-def guide_weights_of(config: Config) -> str | None:
-    """Where the guide's weights come from."""
-    if config.problem == "segmentation":
-        return None if config.unet is None else config.unet.pretrained
-    return None if config.transformer is None else config.transformer.checkpoint
 
 
 def build_tasks(config: Config) -> list[Task]:

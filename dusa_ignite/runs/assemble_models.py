@@ -104,6 +104,13 @@ def guide_of(config: Config, class_names: Sequence[str] = (), *, shapes_only: bo
     return guide.eval().to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
 
 
+def guide_weights_of(config: Config) -> str | None:
+    """Where the guide's weights come from."""
+    if config.problem == "segmentation":
+        return None if config.unet is None else config.unet.pretrained
+    return None if config.transformer is None else config.transformer.checkpoint
+
+
 def check_guide_of(config: Config, names: Sequence[str]) -> None:
     """Do classes of these names fit the guide, as far as its weights name theirs?
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from dusa_ignite.models.build import own_backbone
 from dusa_ignite.models.weights.strict import save_weights
 from dusa_ignite.segmentation.extra import loading, transformers_for
 from dusa_ignite.segmentation.segmenter import Segmenter
+from dusa_ignite.segmentation.shipped import EMBEDDED, shipped_shapes
 from dusa_ignite.utils.paths import expanded
-from dusa_ignite.utils.quiet import quiet
 
 PREFIX = "transformers:"  # before a folder or hub id, as the classifier's name
 UNNAMED = "LABEL_"  # transformers' own names, where nobody gave any
@@ -108,7 +109,8 @@ def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = 
     The resize of its image processor is not taken: images keep their ratio here, with ``short_side`` pixels.
 
     Args:
-        pretrained: a folder, or a hub id (``nvidia/segformer-b5-finetuned-ade-640-640``).
+        pretrained: a folder, or a hub id (``nvidia/segformer-b5-finetuned-ade-640-640``); or ``embedded``, the
+            package's own for the canvases, whose short side is 64.
         short_side: see :class:`dusa_ignite.segmentation.segmenter.Segmenter`.
         batch_norm: see there.
 
@@ -166,27 +168,24 @@ def save_segmenter(segmenter: Segmenter, folder: Path, *, class_names: Sequence[
     folder.mkdir(parents=True, exist_ok=True)
     backbone = segmenter.backbone
     if isinstance(backbone, HubSegmenter):
-        with quiet():
-            if class_names:
-                backbone.model.config.id2label = dict(enumerate(class_names))
-                backbone.model.config.label2id = {name: label for label, name in enumerate(class_names)}
-            backbone.model.save_pretrained(folder, state_dict=_single(backbone.model.state_dict()))
+        model = backbone.model
+        if model.dtype == torch.float64:  # files hold float32
+            model = copy.deepcopy(model).float()
+        if class_names:
+            model.config.id2label = dict(enumerate(class_names))
+            model.config.label2id = {name: label for label, name in enumerate(class_names)}
+        with loading(transformers_for("a segmenter's folder")):  # without its progress bar
+            model.save_pretrained(folder)
             backbone.processor.save_pretrained(folder)
         return
-    save_weights(_single(backbone.state_dict()), folder / "model.safetensors")
+    save_weights(backbone.state_dict(), folder / "model.safetensors")
     description = {"view": segmenter.source_view.values(), "class_names": list(class_names or segmenter.class_names)}
     (folder / "segmenter.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
-def _single(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights in float32, where they are in float64."""
-    single = {name: value.float() if value.dtype == torch.float64 else value for name, value in weights.items()}
-    return {name: value.contiguous() for name, value in single.items()}
-
-
 def _place(pretrained: str) -> str:
     """A folder's path or a hub id, as transformers takes it."""
-    return str(expanded(pretrained))
+    return str(shipped_shapes("segmenter") if pretrained == EMBEDDED else expanded(pretrained))
 
 
 def _names(config: Any) -> tuple[str, ...]:

@@ -21,9 +21,9 @@ def prompts_of(class_names: Sequence[str], *, prompt: str = PROMPT) -> list[str]
         ConfigError: the prompt has no place for the class, or there is no class.
     """
     if PLACE not in prompt:
-        raise ConfigError(f"transformer.prompt: {prompt!r} has no {PLACE} in it, so all classes would be the same")
+        raise ConfigError(f"unet.prompt: {prompt!r} has no {PLACE} in it, so all classes would be the same")
     if not class_names:
-        raise ConfigError("transformer.prompt: the data name no classes to put into it; set data.classes")
+        raise ConfigError("unet.prompt: the data name no classes to put into it; set data.classes")
     return [prompt.replace(PLACE, name.strip()) for name in class_names]
 
 

@@ -13,7 +13,11 @@ from support.files import CONFIGS, ROOT
 from dusa_ignite.commands.main import main
 from dusa_ignite.config.yaml_file import read_mapping
 
-TRAININGS = {"digits_pretrain": "pretrain_schema", "own_guide": "own_schema"}
+TRAININGS = {
+    "digits_pretrain": "pretrain_schema",
+    "shapes_pretrain": "shapes_schema",
+    "own_guide": "own_schema",
+}
 RUN_CONFIGS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in TRAININGS)
 MODELINE = "# yaml-language-server: $schema="
 
@@ -36,6 +40,7 @@ def problems(**sections: Any) -> list[str]:
     [
         ([], "configs/schema.json"),
         (["--pretrain"], "configs/pretrain_schema.json"),
+        (["--shapes"], "configs/shapes_schema.json"),
         (["--own"], "configs/own_schema.json"),
         (["--markdown"], "docs/options.md"),
     ],

@@ -22,6 +22,7 @@ from dusa_ignite.config.fields import all_keys
 from dusa_ignite.errors import UserError
 from dusa_ignite.pretraining.config import PretrainConfig
 from dusa_ignite.pretraining.own.config import OwnConfig
+from dusa_ignite.pretraining.shapes_config import ShapesConfig
 
 pytestmark = pytest.mark.slow
 
@@ -67,13 +68,15 @@ raw_values = st.one_of(  # as they stand in YAML
 keys = {
     "run": [*all_keys(Config), "presets", "presets.tent", "presets.mine.method.name"],
     "pretrain": all_keys(PretrainConfig),
+    "shapes": all_keys(ShapesConfig),
     "own": all_keys(OwnConfig),
 }
-KIND = {Config: "run", PretrainConfig: "pretrain", OwnConfig: "own"}
+KIND = {Config: "run", PretrainConfig: "pretrain", ShapesConfig: "shapes", OwnConfig: "own"}
 
 
 def schema_of(name: str) -> type:
-    return {"digits_pretrain": PretrainConfig, "own_guide": OwnConfig}.get(name, Config)
+    trainings = {"digits_pretrain": PretrainConfig, "shapes_pretrain": ShapesConfig, "own_guide": OwnConfig}
+    return trainings.get(name, Config)
 
 
 def check(text: str | bytes, overrides: list[str], schema: type) -> None:

@@ -21,7 +21,7 @@ from dusa_ignite.errors import ConfigError
 from dusa_ignite.utils.section import Section
 
 CONFIG_FILES = sorted(CONFIGS.glob("*.yaml"))
-CONFIG_FILES = [path for path in CONFIG_FILES if path.stem not in ("digits_pretrain", "own_guide")]
+CONFIG_FILES = [path for path in CONFIG_FILES if path.stem not in ("digits_pretrain", "shapes_pretrain", "own_guide")]
 
 MINIMAL_RESOLVED: dict[str, Any] = {
     "name": "mini",

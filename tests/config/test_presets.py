@@ -184,11 +184,11 @@ def test_published_settings(model: str, method: str) -> None:
     assert options | published.get(method, {}) == options
 
 
+TRAININGS = ("digits_pretrain", "shapes_pretrain", "own_guide")
+
+
 @pytest.mark.parametrize(
-    "file",
-    sorted(
-        path.name for path in (ROOT / "configs").glob("*.yaml") if path.stem not in ("digits_pretrain", "own_guide")
-    ),
+    "file", sorted(path.name for path in (ROOT / "configs").glob("*.yaml") if path.stem not in TRAININGS)
 )
 @pytest.mark.parametrize("method", [method for method in METHODS if "classification" in method.problems])
 def test_every_method_with_every_config(file: str, method: type[Method]) -> None:

@@ -17,6 +17,7 @@ from dusa_ignite.config.fields import choices
 from dusa_ignite.config.yaml_file import parse_yaml
 from dusa_ignite.pretraining.config import PretrainConfig
 from dusa_ignite.pretraining.own.config import OwnConfig
+from dusa_ignite.pretraining.shapes_config import ShapesConfig
 
 CONFIG_FILES = sorted(CONFIGS.glob("*.yaml"))
 CLAIM = "A value is the default unless a comment says else."
@@ -32,7 +33,8 @@ class Entry(NamedTuple):
 
 
 def schema_of(path: Path) -> type[BaseModel]:
-    return {"digits_pretrain": PretrainConfig, "own_guide": OwnConfig}.get(path.stem, Config)
+    trainings = {"digits_pretrain": PretrainConfig, "shapes_pretrain": ShapesConfig, "own_guide": OwnConfig}
+    return trainings.get(path.stem, Config)
 
 
 def default_of(keys: list[str], content: Any, schema: type[BaseModel]) -> Any:

@@ -17,7 +17,9 @@ BETAS = "(decay of the two moments, each in [0, 1))"
 BATCH = "(images per update, over all processes, >= 1)"
 SEED = "(of everything random, 0 .. 2^32 - 1)"
 SEVERITIES = "(list out of 1 (weak) .. 5 (strong))"
-DATA_SETS = "imagenet_c | cifar10_c | cifar100_c | image_folder | image_list | webdataset | corrupted_folder | digits | "
+DATA_SETS = (
+    "imagenet_c | cifar10_c | cifar100_c | image_folder | image_list | webdataset | corrupted_folder | digits | "
+)
 DATA_SETS += "ade20k | ade20k_c | cityscapes | acdc | canvases | mask_folder"
 SETTINGS = (
     "'fully', 'continual', 'gradual', 'mixed', 'correlated' or 'episodic' (how tasks are arranged and when the model "

@@ -24,7 +24,6 @@ from dusa_ignite.results.pixel_predictions import read_counts
 from dusa_ignite.results.predictions import read_columns
 from dusa_ignite.results.rows import read_csv
 from dusa_ignite.runs.adapt import adapt
-from dusa_ignite.runs.checkpoints import load_newest
 from dusa_ignite.segmentation.load_segmenter import load_segmenter
 from dusa_ignite.segmentation.scores import mean_iou
 
@@ -71,9 +70,7 @@ def test_scores_maps_and_counts_say_the_same(peace: Path, data: Path) -> None:
         assert rows[task]["images"] == len(counts[task]) == number
         assert rows[task]["miou"] == pytest.approx(mean_iou(counts[task].sum(axis=0)), abs=1e-9)
         assert rows[task]["source_miou"] == pytest.approx(mean_iou(by_source[task].sum(axis=0)), abs=1e-9)
-    for task, index, place, text in read_columns(
-        peace / "run" / "predictions.csv", ("task", "index", "map", "counts")
-    ):
+    for task, index, place, text in read_columns(peace / "run" / "predictions.csv", ("task", "index", "map", "counts")):
         truth = np.array(Image.open(data / "masks" / task / f"{index}.png"))
         predicted = np.array(Image.open(peace / "run" / place))
         assert predicted.shape == truth.shape
@@ -89,8 +86,6 @@ def test_the_update_does_something(peace: Path) -> None:
     lines = (peace / "run" / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == sum(TASKS.values())
     assert all(row["loss"] > 0 for row in read_csv(peace / "run" / "results.csv"))
-    content = load_newest(peace / "run" / "checkpoints")
-    assert content is not None
     assert all(row["agreement"] < 1 for row in read_csv(peace / "run" / "results.csv")[:-1])
 
 
@@ -161,7 +156,6 @@ def test_unlabelled_images_have_maps_but_no_scores(models: Path, data: Path, tmp
 
 
 def test_an_export_is_a_folder_of_transformers(peace: Path) -> None:
-    content = load_newest(peace / "run" / "checkpoints")
     folder = peace / "run" / "export" / "snow"
     exported = AutoModelForSemanticSegmentation.from_pretrained(folder).eval()
     assert tuple(exported.config.id2label.values()) == CLASSES
@@ -169,7 +163,6 @@ def test_an_export_is_a_folder_of_transformers(peace: Path) -> None:
     image = torch.rand(1, 3, 32, 40)
     with torch.no_grad():
         assert torch.equal(exported(segmenter.view(image)).logits, segmenter(image))
-    assert content is not None
 
 
 @pytest.mark.parametrize("method", BASELINES)
@@ -184,7 +177,9 @@ def test_baselines_run_in_the_same_harness(models: Path, data: Path, tmp_path: P
 
 def test_images_that_differ_in_size_come_one_by_one(models: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"set data\.batch_size=1"):
-        adapt(0, configure(models, data, tmp_path, "data.batch_size=3", "method.name=tent", "classifier.trainable=norm"))
+        adapt(
+            0, configure(models, data, tmp_path, "data.batch_size=3", "method.name=tent", "classifier.trainable=norm")
+        )
 
 
 def test_other_classes_or_another_order_are_refused(models: Path, data: Path, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def fails(pretrained: Path | str) -> str:
     with pytest.raises(CheckpointError) as caught:
         load_segmenter(str(pretrained))
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith(f"classifier.pretrained: {pretrained}: ")
+    assert str(caught.value).startswith(f"classifier.name: transformers:{pretrained}: ")
     return str(caught.value)
 
 
