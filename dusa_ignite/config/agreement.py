@@ -30,8 +30,10 @@ def contradictions(name: str, sections: Mapping[str, Any]) -> list[Problem]:
     classifier, options = sections.get("classifier"), sections.get("method")
     if classifier and options:
         problems += options.problems(num_classes=classifier.num_classes)
+    if sections.get("problem", method.problems[0]) not in method.problems:
+        return problems  # what the method needs does not matter then
     if method.guided:
-        by_prompts = sections.get("problem") == "segmentation"
+        by_prompts = "segmentation" in method.problems
         problems += prompted_guide_problems(name, sections) if by_prompts else _guide_problems(name, sections)
     elif method.trains != "nothing" and classifier:
         problems += _learning_problems(method, name, classifier)

@@ -19,7 +19,7 @@ from typing import Any
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.utils.paths import expanded
 
-REFERENCE = re.compile(r"(.+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
+REFERENCE = re.compile(r"(?!transformers:)(.+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")  # transformers:<folder> is a model
 
 _sha256: dict[str, str] = {}  # of the files of modules as they were when they were imported, by the module's name
 

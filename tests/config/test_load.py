@@ -216,9 +216,15 @@ def test_printed_keys_follow_the_schema(minimal: Path) -> None:
     assert [next(iter(printed[key])) for key in ("data", "time", "method", "optimizer")] == ["name"] * 4
 
 
+def options_of(path: Path) -> list[str]:
+    """Nested values, where the model takes any."""
+    takes_any = load_config(path).problem == "classification"
+    return ["classifier.options={drop_rate: 0.0, names: [a, b]}"] if takes_any else []
+
+
 @pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.stem)
 def test_printed_config_loads_back_equal(path: Path, tmp_path: Path) -> None:
-    config = load_config(path, ["classifier.options={drop_rate: 0.0, names: [a, b]}", "optimizer.lr=3e-7"])
+    config = load_config(path, [*options_of(path), "optimizer.lr=3e-7"])
     copy = tmp_path / "copy.yaml"
     copy.write_text(to_yaml(config))
     assert load_config(copy) == config
@@ -227,7 +233,7 @@ def test_printed_config_loads_back_equal(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.stem)
 def test_a_config_travels_to_other_processes(path: Path) -> None:
-    config = load_config(path, ["classifier.options={drop_rate: 0.0, names: [a, b]}"])
+    config = load_config(path, options_of(path))
     copy = pickle.loads(pickle.dumps(config))
     assert copy == config
     assert type(copy) is type(config)

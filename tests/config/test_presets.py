@@ -190,9 +190,14 @@ TRAININGS = ("digits_pretrain", "shapes_pretrain", "own_guide")
 @pytest.mark.parametrize(
     "file", sorted(path.name for path in (ROOT / "configs").glob("*.yaml") if path.stem not in TRAININGS)
 )
-@pytest.mark.parametrize("method", [method for method in METHODS if "classification" in method.problems])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_with_every_config(file: str, method: type[Method]) -> None:
     name = method.Options.model_fields["name"].default
+    problem = load_config(ROOT / "configs" / file).problem
+    if problem not in method.problems:
+        with pytest.raises(ConfigError, match=rf"method\.name: '{name}' is not for {problem}"):
+            load_config(ROOT / "configs" / file, [f"method.name={name}"])
+        return
     assert isinstance(load_config(ROOT / "configs" / file, [f"method.name={name}"]).method, method.Options)
 
 
