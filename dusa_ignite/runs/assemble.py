@@ -27,6 +27,7 @@ from dusa_ignite.problems import PROBLEMS
 from dusa_ignite.runs.assemble_models import (
     check_guide_of,
     classifier_of,
+    classifier_weights_of,
     clean_result_of,
     compile_models,
     guide_of,
@@ -151,13 +152,12 @@ def set_up(config: Config) -> None:
 
 def check_options_of(config: Config) -> CheckOptions:
     """What ``dusa-ignite check`` wants to know."""
-    given = config.classifier
     return CheckOptions(
         survey=config.data.find,
         threads=max(config.data.num_workers, 1),
         skips_unreadable=config.data.on_error == "skip",
         clean_minimum=config.data.clean_minimum,
-        classifier_weights=given.checkpoint or (f"of timm, {given.name}" if given.pretrained else "random"),
+        classifier_weights=classifier_weights_of(config),
         guide_weights=guide_weights_of(config),
         method=config.method.name,
         setting=config.setting,

@@ -25,8 +25,10 @@ def adapter_parts(config: Config) -> dict[str, Any]:
     Of the section ``data`` only ``micro_batch_size`` is used; its folders need not exist.
 
     Raises:
-        ConfigError: the config asks for several processes, or for labels.
+        ConfigError: the config asks for several processes, for labels, or for segmentation.
     """
+    if config.problem != "classification":
+        raise ConfigError(f"problem: {config.problem} is for runs; an adapter classifies")
     if config.data.score_over != "all":
         raise ConfigError(
             "data.score_over: present tells the classes by the tasks' labels, which an adapter's images do not have; "

@@ -104,6 +104,14 @@ def guide_of(config: Config, class_names: Sequence[str] = (), *, shapes_only: bo
     return guide.eval().to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
 
 
+def classifier_weights_of(config: Config) -> str:
+    """Where the classifier's weights come from."""
+    given = config.classifier
+    if config.problem == "segmentation":
+        return f"of {given.name}"
+    return given.checkpoint or (f"of timm, {given.name}" if given.pretrained else "random")
+
+
 def guide_weights_of(config: Config) -> str | None:
     """Where the guide's weights come from."""
     if config.problem == "segmentation":

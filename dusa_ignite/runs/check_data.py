@@ -6,7 +6,7 @@ import numpy as np
 
 from dusa_ignite.data.files import left_out_line
 from dusa_ignite.data.headers import image_files, unreadable_files
-from dusa_ignite.data.task import Task
+from dusa_ignite.data.task import Task, has_label_maps
 from dusa_ignite.runs.assemble import arranged, build_stream, classes_of, score_over_of
 from dusa_ignite.runs.check_report import SHOWN, Section, counted, some
 from dusa_ignite.runs.check_subject import Subject
@@ -75,6 +75,11 @@ def classes_section(subject: Subject) -> Section:
             if over is not None:
                 section.lines.append(f"scored over those that the task holds, {over.largest} at most")
     tasks = subject.found.tasks if subject.found else subject.tasks
+    if any(has_label_maps(task.dataset) for task in tasks):
+        names = list(tasks[0].classes)
+        section.facts |= {"count": len(names), "names": names, "without_images": [], "unlabelled_images": 0}
+        section.lines.append("images have label maps, which are read, and checked, as the run meets them")
+        return section
     counts = _images_by_class(tasks)
     labelled, images = int(counts.sum()), sum(len(task.dataset) for task in tasks)
     empty = [name for name, count in zip(tasks[0].classes, counts.tolist(), strict=True) if not count]

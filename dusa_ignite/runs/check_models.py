@@ -27,7 +27,7 @@ def classifier_section(subject: Subject) -> Section:
         weights, parameters = subject.options.classifier_weights, _parameters(classifier)
         section.facts = {"weights": weights, "parameters": parameters, "view": classifier.source_view.describe()}
         section.lines.append(f"weights {weights}: {counted(parameters, 'parameter')}")
-        section.lines.append(str(classifier.source_view))
+        section.lines.append(classifier.view_line())
     return section
 
 
@@ -38,7 +38,7 @@ def guide_section(subject: Subject) -> Section:
         section.lines.append(f"method {subject.options.method} needs none")
         return section
     with section.collecting():
-        subject.guide = guide = guide_of(subject.config)
+        subject.guide = guide = guide_of(subject.config, subject.class_names)
         assert guide is not None
         weights, parameters = subject.options.guide_weights, _parameters(guide.transformer)
         shape = " x ".join(map(str, guide.latent_shape))

@@ -34,3 +34,8 @@ class Subject:
     classifier: Classifier | None = None
     guide: Guide | None = None
     stateful: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the data, in the order of their labels."""
+        return self.found.classes if self.found else ()

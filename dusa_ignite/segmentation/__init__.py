@@ -1,22 +1,20 @@
 """Segmentation, the paper's second problem (section 4.3): its parts, each usable and tested by itself.
 
-Runs do not use them yet: no config names them, and no command adapts a segmenter.
-
 Update
     ``windows`` where the windows lie; ``classes`` which classes are asked about; ``draws``; ``window_loss``;
-    ``backward``, and ``sampled`` a cheaper one; ``dusa.WindowDusa`` the update that is made of them, a
-    :class:`dusa_ignite.methods.Method`.
+    ``backward``, and ``sampled`` a cheaper one. :class:`dusa_ignite.methods.window_dusa.WindowDusa` is made of them.
 Guide
-    ``prompted_unet`` Stable Diffusion's UNet with or without a ControlNet; ``prompts`` the classes' text embeddings;
-    ``window_guide`` joins it with VAE and path; ``load_guide`` reads a folder or repository of the shape of SD 1.x.
+    ``prompted_unet`` Stable Diffusion's UNet with or without a ControlNet; ``prompts`` the classes' text embeddings,
+    ``stored_prompts`` those of a file; ``window_guide`` joins it with VAE and path; ``load_guide`` reads a folder or
+    repository of the shape of SD 1.x; ``unet_options`` is its section of the config.
 Segmenter
     ``segmenter`` a :class:`dusa_ignite.models.Classifier` with logits per place; ``load_segmenter`` reads and writes
     transformers' folders.
-Data
-    ``data`` ADE20K, ADE20K-C, Cityscapes, ACDC, folders of images and masks, unlabelled folders; ``resize``.
 Scores
-    ``counts`` what one image adds; ``scores`` mIoU and pixel accuracy of any sum of them; ``metrics`` the same for the
-    engine.
+    ``counts`` what one image adds; ``scores`` mIoU and pixel accuracy of any sum of them; ``resize``.
+
+What runs ask of segmentation is in :mod:`dusa_ignite.problems.segmentation`; its data sets are in
+:mod:`dusa_ignite.data.segmentation`.
 
 transformers is an extra: ``pip install 'dusa_ignite[segmentation]'``.
 """
