@@ -16,6 +16,7 @@ from support.toys import Images, numbered_task
 from dusa_ignite.data.order import task_order
 from dusa_ignite.data.stream import TaskStream, stack_images
 from dusa_ignite.data.task import Task
+from dusa_ignite.engine import labels_on
 from dusa_ignite.errors import DataError
 
 SHUFFLED_A = [3, 2, 0, 6, 4, 1, 5]  # seed 11, a task named "a" of 7 images
@@ -55,6 +56,27 @@ def test_a_batch() -> None:
     assert batch["images"][:, 0, 0, 0].tolist() == batch["labels"].tolist() == batch["index"].tolist() == SHUFFLED_A[:3]
     assert batch["labels"].dtype == batch["index"].dtype == torch.int64
     assert batch["unreadable"] == []
+
+
+def test_label_maps_stay_as_large_as_their_images() -> None:
+    class Maps:
+        labels = torch.full((3,), -1)
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+            size = (2, 2 + index)
+            return torch.zeros(3, *size, dtype=torch.uint8), torch.full(size, index)
+
+        def fingerprint(self) -> str:
+            return "maps"
+
+    stream = TaskStream([Task("maps", Maps(), ("a", "b", "c"))], batch_size=3, seed=0, shuffle=False)
+    (batch,) = stream
+    assert [tuple(own.shape) for own in batch["labels"]] == [(2, 2), (2, 3), (2, 4)]
+    assert [int(own[0, 0]) for own in batch["labels"]] == [0, 1, 2]
+    assert labels_on(torch.device("meta"), batch["labels"])[2].is_meta
 
 
 def test_a_task_without_images_has_no_batch() -> None:

@@ -28,6 +28,17 @@ def sums(**counts: float) -> torch.Tensor:
     return torch.tensor([counts.get(name, 0.0) for name in COUNTS], dtype=torch.float64)
 
 
+def test_the_places_of_an_image_count_as_much_as_an_image() -> None:
+    predicted = torch.nn.functional.one_hot(torch.tensor([[[0, 0], [1, 2]], [[1, 1], [1, 1]]]), 3).movedim(-1, 1)
+    by_source = torch.nn.functional.one_hot(torch.tensor([[[0, 0], [0, 0]], [[1, 1], [2, 2]]]), 3).movedim(-1, 1)
+    made: Any = {"y_pred": predicted.double(), "source_y_pred": by_source.double(), "diagnostics": {}}
+    counted = batch_sums(made, 3)
+    assert counted[0] == 2  # images
+    assert counted[len(COUNTS) :].tolist() == [0.5, 1.25, 0.25, 1.0, 0.5, 0.5]
+    found = signals(counted, counted[: len(COUNTS)])
+    assert (found.top_share, found.source_top_share) == (0.625, 0.5)
+
+
 def test_a_batch_is_counted() -> None:
     candidates = torch.tensor([[0, 1], [0, 1], [1, 2], [0, 1]])
     errors = torch.tensor([[1.0, 2.0], [3.0, 3.0], [1.0, 2.0], [1.0, 2.0]])

@@ -9,6 +9,7 @@ from typing import Any
 import ignite.distributed as idist
 import pytest
 import torch
+from ignite.engine import Engine
 from support.processes import in_processes
 from torch.nn import functional as F
 
@@ -30,8 +31,13 @@ def computed(metrics: dict[str, Any]) -> dict[str, float]:
     return {name: metric.compute() for name, metric in metrics.items()}
 
 
+def scores() -> dict[str, Any]:
+    """The two that take logits and labels."""
+    return {name: metric for name, metric in pixel_metrics(num_classes=4).items() if name != "loss"}
+
+
 def met(batches: list[Any]) -> dict[str, Any]:
-    metrics = pixel_metrics(num_classes=4)
+    metrics = scores()
     for batch in batches:
         for metric in metrics.values():
             metric.update(batch)
@@ -39,9 +45,26 @@ def met(batches: list[Any]) -> dict[str, Any]:
 
 
 def test_a_task_by_hand() -> None:
-    scores = computed(met(outputs()))
-    assert scores == {"miou": pytest.approx(sum(IOU) / 3), "pixel_accuracy": pytest.approx(8 / 11)}
+    assert computed(met(outputs())) == {"miou": pytest.approx(sum(IOU) / 3), "pixel_accuracy": pytest.approx(8 / 11)}
     assert all(math.isnan(score) for score in computed(met([])).values())
+
+
+def test_what_an_output_holds_beside_the_predictions() -> None:
+    metrics = pixel_metrics(num_classes=4, ema=True, source=True)
+    assert list(metrics) == ["miou", "pixel_accuracy", "ema_miou", "source_miou", "agreement", "loss"]
+    engine = Engine(lambda engine, batch: batch)
+    for name, metric in metrics.items():
+        metric.attach(engine, name)
+    batches = [
+        {"y_pred": logits, "y": labels, "source_y_pred": logits.flip(1), "ema_y_pred": logits, "loss": float(number)}
+        for number, (logits, labels) in enumerate(outputs())
+    ]
+    batches[0]["source_y_pred"] = batches[0]["y_pred"]
+    found = engine.run(batches).metrics
+    assert found["ema_miou"] == found["miou"] == pytest.approx(sum(IOU) / 3)
+    assert found["agreement"] == pytest.approx(1 / 3)  # equal everywhere in the first image, nowhere in the others
+    assert found["source_miou"] < found["miou"]
+    assert found["loss"] == 1
 
 
 def test_label_maps_may_be_larger_than_logits() -> None:
@@ -55,7 +78,7 @@ def test_label_maps_may_be_larger_than_logits() -> None:
 def test_sums_go_through_a_checkpoint() -> None:
     first = met(outputs()[:2])
     state = MetricSums(first).state_dict()
-    metrics = pixel_metrics(num_classes=4)
+    metrics = scores()
     MetricSums(metrics).load_state_dict(state)
     for metric in metrics.values():
         metric.update(outputs()[2])

@@ -369,3 +369,8 @@ def test_what_a_method_lets_learn() -> None:
     assert {p.requires_grad for p in learning.parameters()} == {True, False}
     assert isinstance(learning, Classifier)
     assert learning.num_classes == CLASSES
+
+
+def test_an_adapter_does_not_segment() -> None:
+    with pytest.raises(ConfigError, match="problem: segmentation is for runs; an adapter classifies"):
+        Adapter.from_config(CONFIGS / "shapes.yaml")

@@ -1,4 +1,4 @@
-"""Methods that were made for images, on pixels: against plain torch, and against what one image's pixels are as images."""
+"""Methods made for images, on pixels: against plain torch, and against what one image's pixels are as images."""
 
 from __future__ import annotations
 

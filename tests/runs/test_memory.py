@@ -147,7 +147,10 @@ def test_what_methods_say() -> None:
     assert (Adam().moments, Sgd().moments, Sgd(momentum=0).moments) == (2, 1, 0)
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method is not Dusa], ids=lambda m: m.__name__)
+OTHERS = [method for method in METHODS if method is not Dusa and "classification" in method.problems]
+
+
+@pytest.mark.parametrize("method", OTHERS, ids=lambda method: method.__name__)
 def test_every_method_can_be_estimated(method: Any) -> None:
     name = method.Options.model_fields["name"].default
     found = memory_of(digits(f"method.name={name}", *(["method.beta=0"] if name == "eata" else [])))
