@@ -159,6 +159,7 @@ def test_a_run_on_imagenet_c_folders(main: Callable[..., Done], imagenet_c: Path
     assert rows[1].startswith("fog/5,2,")
 
 
+@pytest.mark.slow
 def test_the_script_itself(tmp_path: Path) -> None:
     command = [sys.executable, "launch/main.py", "--config", str(tmp_path / "no.yaml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -197,6 +197,7 @@ def test_no_data_and_no_weights(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert len(problems) == 3
 
 
+@pytest.mark.slow
 def test_imagenet_c_names_every_missing_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "c/snow/5/n01440764").mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(tmp_path / "c/snow/5/n01440764/1.JPEG")

@@ -139,6 +139,7 @@ def test_too_many_processes(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 NONSENSE = r"\w+='.*': torchrun sets it to an integer; start with it, or unset LOCAL_RANK"
 
 
+@pytest.mark.slow
 def test_nonsense_in_the_place_of_torchrun(tmp_path: Path) -> None:
     done = command(*RUN, f"output_dir={tmp_path}", LOCAL_RANK="0")
     assert done.returncode == 2

@@ -42,6 +42,7 @@ def test_they_are_touched_in_one_file_only() -> None:
     assert found == {"clearml_private.py"}
 
 
+@pytest.mark.slow
 def test_nothing_of_clearml_runs_at_exit() -> None:
     code = """
 import atexit

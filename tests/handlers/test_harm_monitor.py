@@ -134,7 +134,10 @@ def outcome(folder: Path) -> Any:
     return rows, (folder / "run" / "predictions.csv").read_bytes()
 
 
-@pytest.mark.parametrize(("action", "setting"), [("rollback", "continual"), ("rollback", "fully"), ("stop", "fully")])
+@pytest.mark.parametrize(
+    ("action", "setting"),
+    [("rollback", "continual"), pytest.param("rollback", "fully", marks=pytest.mark.slow), ("stop", "fully")],
+)
 def test_a_run_that_is_cut_off_goes_on_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str, setting: str
 ) -> None:

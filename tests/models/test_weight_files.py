@@ -439,6 +439,7 @@ except CheckpointError as error:
 """
 
 
+@pytest.mark.slow
 def test_memory_that_really_runs_out_is_not_called_damage(tmp_path: Path) -> None:
     """In a process of its own: this one may have memory to spare that earlier tests have given back."""
     torch.save({"weight": torch.zeros(2**25)}, tmp_path / "weights.pt")  # 128 MiB

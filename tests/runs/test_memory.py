@@ -265,6 +265,7 @@ def test_where_nothing_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
         adapt(0, digits())
 
 
+@pytest.mark.slow
 def test_a_random_guide_of_full_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such a run was ended by the system without a word."""
     leave(4 * 2**30, monkeypatch)

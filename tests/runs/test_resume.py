@@ -74,7 +74,7 @@ def test_killed_at_random_moments() -> None:
 
 
 @pytest.mark.parametrize("setting", ["fully", "continual"])
-@pytest.mark.parametrize("updates", [1, 3, 5])
+@pytest.mark.parametrize("updates", [1, pytest.param(3, marks=pytest.mark.slow), 5])
 def test_sigterm_saves_and_resumes(
     peace: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, updates: int
 ) -> None:

@@ -127,7 +127,7 @@ def test_killed_and_gone_on_with(peace: Path, models: Path, data: Path, tmp_path
     assert outcome(tmp_path) == outcome(peace)
 
 
-@pytest.mark.parametrize("method", ["window_dusa", "bn"])
+@pytest.mark.parametrize("method", ["window_dusa", pytest.param("bn", marks=pytest.mark.slow)])
 def test_two_processes_are_one(models: Path, tmp_path: Path, method: str) -> None:
     data = tmp_path / "data"
     for kind in ("images", "masks"):  # of one size, so that a batch may hold three

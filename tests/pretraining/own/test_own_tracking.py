@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from support.files import ROOT
 from support.own_training import TINY, own_images
@@ -23,6 +24,7 @@ def test_pixels_of_a_picture(tmp_path: Path) -> None:
     assert pixels_of(tmp_path / "a.png").tolist() == [[[255, 255]], [[0, 255]], [[0, 255]]]  # clear is white
 
 
+@pytest.mark.slow
 def test_a_guide_shows_its_pictures(tmp_path: Path) -> None:
     folder = tmp_path / "guide"
     command = [sys.executable, "launch/pretrain.py", "--config", "own_guide", f"output_dir={folder}", *TINY]

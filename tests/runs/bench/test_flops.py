@@ -72,6 +72,7 @@ def test_the_parts_add_up_to_a_real_update(overrides: list[str]) -> None:
     assert expected == pytest.approx(counted, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_the_full_size_is_what_is_published() -> None:
     """ConvNeXt-L: 34.4 GMAC; SiT-XL/2: 118.6 GMAC (their papers); both counted without content."""
     config: Any = load_config(CONFIGS / "convnext.yaml", ["data.root=/x"])
