@@ -9,14 +9,17 @@ Update
 Guide
     ``prompted_unet`` Stable Diffusion's UNet with or without a ControlNet; ``prompts`` the classes' text embeddings;
     ``window_guide`` joins it with VAE and path; ``load_guide`` reads a folder or repository of the shape of SD 1.x.
+    A small one may work on pixels and have its prompts in a file (``stored_prompts``).
 Segmenter
     ``segmenter`` a :class:`dusa_ignite.models.Classifier` with logits per place; ``load_segmenter`` reads and writes
     transformers' folders.
 Data
-    ``data`` ADE20K, ADE20K-C, Cityscapes, ACDC, folders of images and masks, unlabelled folders; ``resize``.
+    ``data`` ADE20K, ADE20K-C, Cityscapes, ACDC, folders of images and masks, unlabelled folders, and digits on canvases,
+    which need no files; ``resize``.
 Scores
     ``counts`` what one image adds; ``scores`` mIoU and pixel accuracy of any sum of them; ``metrics`` the same for the
     engine; ``bootstrap`` intervals.
 
-transformers is an extra: ``pip install 'dusa_ignite[segmentation]'``.
+``shipped`` has a segmenter and a guide for the canvases, whose name is ``embedded``; :mod:`dusa_ignite.pretraining` makes
+them. transformers is an extra: ``pip install 'dusa_ignite[segmentation]'``.
 """
