@@ -14,12 +14,13 @@ Segmenter
     ``segmenter`` a :class:`dusa_ignite.models.Classifier` with logits per place; ``load_segmenter`` reads and writes
     transformers' folders.
 Data
-    ``data`` ADE20K, ADE20K-C, Cityscapes, ACDC, folders of images and masks, unlabelled folders, and digits on canvases,
+    ``data`` ADE20K, ADE20K-C, Cityscapes, ACDC, folders of images and masks, unlabelled folders; digits on canvases,
     which need no files; ``resize``.
 Scores
     ``counts`` what one image adds; ``scores`` mIoU and pixel accuracy of any sum of them; ``metrics`` the same for the
     engine; ``bootstrap`` intervals.
 
-``shipped`` has a segmenter and a guide for the canvases, whose name is ``embedded``; :mod:`dusa_ignite.pretraining` makes
-them. transformers is an extra: ``pip install 'dusa_ignite[segmentation]'``.
+``shipped``: the package's own segmenter and guide, for the canvases; their name is ``embedded``.
+
+transformers is an extra: ``pip install 'dusa_ignite[segmentation]'``.
 """
