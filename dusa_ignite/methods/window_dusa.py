@@ -34,6 +34,9 @@ class WindowDusa(Method):
     the authors' code: windows slide along the height, too; logits are cut at their own scale; the loss of every window
     is scaled before its backward pass.
 
+    Weights over normalised logits are nearly flat, which leaves a pull towards the ground of an image that never ends:
+    with a few, well-told classes even a perfect guide then does harm. ``normalise_logits=False`` is for these.
+
     Images go through one by one. BatchNorm with the batch's statistics therefore takes those of a single image.
     """
 
@@ -47,6 +50,9 @@ class WindowDusa(Method):
         stride: int = Field(default=171, ge=1, le=4096, description="pixels between windows, 1 .. window")
         top_per_pixel: int = Field(default=5, ge=1, description="most likely classes of each latent pixel, >= 1")
         max_classes: int = Field(default=20, ge=1, description="classes asked about per window at most, >= 1")
+        normalise_logits: bool = Field(
+            default=True, description="take the weights over L2-normalised logits; false: as they are"
+        )
         guide_backward: Literal["all", "sampled"] = Field(
             default="all",
             description="classes that carry the guide's gradient: all (published), or per window one, sampled so that "
@@ -131,7 +137,11 @@ class WindowDusa(Method):
         for number, place in enumerate(places):
             one = slice(number, number + 1)
             x_t, target, model_time = self.guide.path(clean[one], draws.noise[one].to(clean.dtype), draws.times[one])
-            z = latent_logits(crop_logits(logits, place, image_size=size), size=(clean.shape[-2], clean.shape[-1]))
+            z = latent_logits(
+                crop_logits(logits, place, image_size=size),
+                size=(clean.shape[-2], clean.shape[-1]),
+                normalise=self.options.normalise_logits,
+            )
             kept = keep_classes(
                 z,
                 top_per_pixel=self.options.top_per_pixel,

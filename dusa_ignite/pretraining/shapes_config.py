@@ -39,8 +39,9 @@ class GuideTraining(Training):
     widths: Widths = Field(default=(16, 32, 64), min_length=3, max_length=3, description="channels of the 3 levels")
     tokens: int = Field(default=4, ge=1, le=77, description="vectors per prompt, >= 1")
     prompt_width: int = Field(default=32, ge=1, le=4096, description="numbers per vector, >= 1")
-    margin: int = Field(default=3, ge=0, le=64, description="pixels around a class that count as its own in the loss")
-    elsewhere: float = Field(default=0.1, ge=0, le=1, description="weight in the loss of all other pixels, in [0, 1]")
+    min_contrast: float = Field(
+        default=0.2, gt=0, le=1, description="windows are scaled by a factor between this and 1, then shifted; 1 = none"
+    )
     time: Union[TIMES] = Field(  # type: ignore[valid-type]  # noqa: UP007 - a tuple to unpack
         default=UniformTime(name="uniform", t_min=0.02, t_max=0.9),
         discriminator="name",

@@ -6,7 +6,9 @@ answers by how likely each class is at the place, and by the law of total expect
     E[noise at p | x_t] = sum_k P(class at p is k | x_t) E[noise at p | x_t, class at p is k],
 
 so the right weights have the smallest error. A guide learns the last factor if, for a prompt k, the loss counts at the
-places of class k. The ink of two digits looks alike, their outlines do not, so a margin around them counts, too.
+places of class k, and there alone. Where a tenth of the loss lay elsewhere, and 3 pixels around a digit counted as its
+own, the ground's prompt was the better one in 55 % of its places instead of 91 %: a prompt that has learnt to be right
+everywhere says nothing of a place.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from dusa_ignite.data.segmentation.drawing import CLASSES, GROUND
+from dusa_ignite.data.segmentation.drawing import CLASSES
 from dusa_ignite.models.guides.paths import scheduled
 from dusa_ignite.models.guides.times import TimeSampler
+from dusa_ignite.pretraining.augment import fade
 from dusa_ignite.pretraining.loop import Labelled, train
 from dusa_ignite.pretraining.shapes_config import GuideTraining
 from dusa_ignite.pretraining.shapes_data import Drawn, window_batches
@@ -80,12 +82,12 @@ def train_guide(
     draw_time: TimeSampler = options.time.sampler()  # type: ignore[attr-defined]
 
     def loss(batch: Labelled) -> torch.Tensor:
-        images, maps = batch
+        images, maps = fade(batch[0], min_contrast=options.min_contrast, generator=generator), batch[1]
         classes = draw_classes(maps, generator)
-        weights = place_weights(maps, classes, margin=options.margin, elsewhere=options.elsewhere)
+        places = (maps == classes[:, None, None])[:, None]
         times = torch.tensor([draw_time(generator) for _ in images])
         errors = noise_errors(model, images, classes, times, path=path, generator=generator)
-        return (weights * errors).sum() / weights.sum()
+        return errors[places].mean()
 
     ema, metrics = train(
         model,
@@ -103,22 +105,6 @@ def draw_classes(maps: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     """(B,) int64: of each map (B, h, w) one of the classes that are in it, each with the same probability."""
     present = torch.stack([(maps == label).flatten(1).any(dim=1) for label in range(len(CLASSES))], dim=1)
     return torch.multinomial(present.double(), 1, generator=generator).squeeze(1)
-
-
-def place_weights(maps: torch.Tensor, classes: torch.Tensor, *, margin: int, elsewhere: float) -> torch.Tensor:
-    """(B, 1, h, w) how much each place counts in the loss: 1 where its class is the one that is asked about.
-
-    A digit's places reach ``margin`` pixels beyond its ink; those of the ground have no margin. All others count
-    ``elsewhere``.
-
-    Args:
-        maps: (B, h, w) int64.
-        classes: (B,) int64, the prompts.
-    """
-    own = (maps == classes[:, None, None]).float()[:, None]
-    wider = F.max_pool2d(own, 2 * margin + 1, stride=1, padding=margin)
-    places = torch.where((classes == GROUND)[:, None, None, None], own, wider)
-    return elsewhere + (1 - elsewhere) * places
 
 
 def write_guide(guide: PromptedGuide, folder: Path) -> None:

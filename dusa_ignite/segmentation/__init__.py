@@ -16,5 +16,7 @@ Scores
 What runs ask of segmentation is in :mod:`dusa_ignite.problems.segmentation`; its data sets are in
 :mod:`dusa_ignite.data.segmentation`.
 
+``shipped``: the package's own segmenter and guide, for the canvases; their name is ``embedded``.
+
 transformers is an extra: ``pip install 'dusa_ignite[segmentation]'``.
 """

@@ -20,13 +20,19 @@ class Kept(NamedTuple):
     mask: torch.Tensor
 
 
-def latent_logits(logits: torch.Tensor, *, size: tuple[int, int]) -> torch.Tensor:
+def latent_logits(logits: torch.Tensor, *, size: tuple[int, int], normalise: bool = True) -> torch.Tensor:
     """(1, C, h, w): the window's logits (1, C, ., .), L2-normalised over the classes, then on the latent grid.
 
     The order matters: what lies between two places is a mean of normalised logits. Bilinear with aligned corners, as in
     the authors' code. The gradient reaches the logits.
+
+    Args:
+        logits: of one window.
+        size: (h, w) of the latent grid.
+        normalise: as published; without it the logits are only resized.
     """
-    return F.interpolate(F.normalize(logits, dim=1), size=size, mode="bilinear", align_corners=True)
+    z = F.normalize(logits, dim=1) if normalise else logits
+    return F.interpolate(z, size=size, mode="bilinear", align_corners=True)
 
 
 def keep_classes(z: torch.Tensor, *, top_per_pixel: int, max_classes: int, scores: torch.Tensor) -> Kept:

@@ -22,7 +22,7 @@ from dusa_ignite.pretraining import shapes_measure
 from dusa_ignite.pretraining.shapes import pretrain
 from dusa_ignite.pretraining.shapes_config import ShapesConfig
 from dusa_ignite.pretraining.shapes_data import Drawn, draw_canvases, window_batches
-from dusa_ignite.pretraining.shapes_guide import draw_classes, place_weights
+from dusa_ignite.pretraining.shapes_guide import draw_classes
 from dusa_ignite.pretraining.shapes_measure import measure_guide
 from dusa_ignite.pretraining.shapes_segmenter import measure_segmenter
 from dusa_ignite.segmentation.load_guide import load_window_guide
@@ -105,15 +105,6 @@ def test_prompts_are_classes_that_are_there() -> None:
     assert 110 < (drawn[:300] == 3).sum() < 190  # each with the same probability, however many places it has
 
 
-def test_the_loss_counts_where_the_prompts_class_is() -> None:
-    maps = torch.zeros(2, 3, 6, dtype=torch.int64)
-    maps[:, 1, 4] = 7
-    digit, ground = place_weights(maps, torch.tensor([7, 0]), margin=1, elsewhere=0.25)[:, 0]
-    assert digit.tolist() == [[0.25, 0.25, 0.25, 1, 1, 1]] * 3
-    assert ground.tolist() == [[1.0] * 6, [1, 1, 1, 1, 0.25, 1], [1.0] * 6]
-    assert place_weights(maps, torch.tensor([7, 0]), margin=0, elsewhere=1.0).eq(1).all()
-
-
 class Reader(nn.Module):
     """Is right where the class that it is asked about is drawn, and wrong elsewhere; or the other way round."""
 
@@ -144,10 +135,10 @@ def test_the_measure_of_a_guide(right: bool, share: float) -> None:
 
 def test_the_schema_checks_the_file() -> None:
     with pytest.raises(ConfigError) as caught:
-        read_config(CONFIG, ["guide.window=96", "segmenter.widths=[8, 8]", "guide.margn=1"], schema=ShapesConfig)
+        read_config(CONFIG, ["guide.window=96", "segmenter.widths=[8, 8]", "guide.tokns=1"], schema=ShapesConfig)
     text = str(caught.value)
     assert "segmenter.widths" in text
-    assert "guide.margn: unknown key; did you mean guide.margin?" in text
+    assert "guide.tokns: unknown key; did you mean guide.tokens?" in text
     with pytest.raises(ConfigError, match=r"window 96 is larger than the canvases' side, 64"):
         read_config(CONFIG, ["guide.window=96"], schema=ShapesConfig)
 

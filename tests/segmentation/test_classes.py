@@ -54,6 +54,8 @@ def test_logits_are_normalised_before_they_are_resized() -> None:
         pytest.approx([0.3, 0.9]),
         pytest.approx([0.0, 1.0]),
     ]
+    raw = latent_logits(logits, size=(1, 3), normalise=False)
+    assert raw[0, :, 0].T.tolist() == [[3, 4], [1.5, 3], [0, 2]]
 
 
 def test_weights_are_a_softmax_among_the_kept() -> None:
