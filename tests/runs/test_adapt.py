@@ -16,7 +16,7 @@ from support.files import CONFIGS
 
 from dusa_ignite.config import load_config
 from dusa_ignite.errors import ConfigError, DataError
-from dusa_ignite.results.rows import COLUMNS, TIME_COLUMNS
+from dusa_ignite.results.rows import COLUMNS, PIXEL_COLUMNS, TIME_COLUMNS
 from dusa_ignite.runs.adapt import adapt
 from dusa_ignite.runs.assemble_models import classifier_of
 
@@ -83,7 +83,7 @@ def test_outputs(photos: Path, tmp_path: Path) -> None:
         "summary.json",
     }
     assert [(row["task"], row["images"]) for row in rows] == [("fog", "5"), ("snow", "3"), ("mean", "8")]
-    assert rows[0].keys() == set(COLUMNS) - set(TIME_COLUMNS)
+    assert rows[0].keys() == set(COLUMNS) - set(TIME_COLUMNS) - set(PIXEL_COLUMNS)
     assert rows[0]["top5"] == ""  # three classes
     assert rows[0]["ema_top1"] != ""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
