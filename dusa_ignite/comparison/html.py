@@ -13,7 +13,7 @@ from dusa_ignite.errors import DataError, UserError
 from dusa_ignite.results import files
 from dusa_ignite.results.html_report import runs_page
 from dusa_ignite.results.report_content import Content, read_content
-from dusa_ignite.results.thumbnails import thumbnails
+from dusa_ignite.results.report_pictures import with_pictures
 from dusa_ignite.runs.assemble import build_tasks
 from dusa_ignite.utils.durable import write_text
 
@@ -47,9 +47,9 @@ def _with_pictures(folder: Path, found: dict[str, list[Task]]) -> Content:
         content = read_content(folder)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{folder}: not as a run writes it ({error}); run again") from error
-    if not content.digest.changed:
+    if not content.digest.changed and content.digest.pixels is None:
         return content
-    return content._replace(pictures=thumbnails(_tasks(folder, found), content.digest.changed))
+    return with_pictures(content, _tasks(folder, found), folder=folder)
 
 
 def _tasks(folder: Path, found: dict[str, list[Task]]) -> list[Task]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from dusa_ignite.results.pixel_sums import PixelSums
 from dusa_ignite.results.predictions import read_columns
 from dusa_ignite.utils.seeding import derive_seed
 
@@ -43,17 +44,17 @@ class Point(NamedTuple):
     Attributes:
         images: of the task, up to the end of the stretch.
         confidence: mean probability of the predicted classes.
-        largest: share of the class that is predicted most often.
+        largest: share of the class that is predicted most often; NaN where every pixel has one.
         agreement: share predicted as by the source model; NaN where it has not been asked.
-        top1, source_top1: accuracy on the task's images up to here; NaN without labels.
+        score, source_score: top-1, or mIoU, of the task's images up to here; NaN without labels.
     """
 
     images: int
     confidence: float
     largest: float
     agreement: float
-    top1: float
-    source_top1: float
+    score: float
+    source_score: float
 
 
 @dataclass
@@ -101,12 +102,14 @@ class Digest(NamedTuple):
         changed: up to :data:`SHOWN` images whose class has changed, drawn by a hash of task and position: a fair
             sample, and the same ones in every run in which they have changed. In the order of the run.
         num_changed: of how many they were drawn.
+        pixels: where the run segments; it has no images that change their class.
     """
 
     tasks: dict[str, TaskDigest]
     whole: Counts
     changed: list[Changed]
     num_changed: int
+    pixels: PixelSums | None = None
 
 
 def digest(path: Path, *, images: Mapping[str, int]) -> Digest:
@@ -220,8 +223,8 @@ class _Stream:
                 confidence=self.confidence / self.count,
                 largest=max(self.classes.values()) / self.count,
                 agreement=self.agreed / self.count if known else math.nan,
-                top1=self.hits / self.labelled if labelled else math.nan,
-                source_top1=self.source_hits / self.labelled if labelled and known else math.nan,
+                score=self.hits / self.labelled if labelled else math.nan,
+                source_score=self.source_hits / self.labelled if labelled and known else math.nan,
             )
         )
         self._begin()

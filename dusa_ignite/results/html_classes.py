@@ -17,7 +17,7 @@ MOST_CONFUSIONS = 30
 def shares_section(run: Content) -> str:
     """How often each class is predicted, adapted and by the source model; and how often it is the label."""
     whole = run.digest.whole
-    if not whole.images:
+    if not whole.predicted:
         return ""
     truth: Counter[int] = Counter()
     for (label, _), count in whole.pairs.items():

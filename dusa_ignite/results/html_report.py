@@ -8,6 +8,7 @@ from html import escape
 from dusa_ignite.results.html import details, page, section, table
 from dusa_ignite.results.html_sections import facts, sections
 from dusa_ignite.results.report_content import Content
+from dusa_ignite.results.score import Score
 from dusa_ignite.results.tables import cell_text
 
 LINKS = {
@@ -37,7 +38,7 @@ def runs_page(runs: Mapping[str, Content], *, comparison: str) -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         section("The runs", _overview(runs)),
-        section("Accuracy by task", _accuracies(runs), note="Top-1 in per cent."),
+        section("Accuracy by task", _accuracies(runs), note=f"{_score(runs).title} in per cent."),
         section("Differences and warnings", f"<pre>{escape(comparison)}</pre>" if comparison else ""),
     ]
     for name, run in runs.items():
@@ -46,10 +47,17 @@ def runs_page(runs: Mapping[str, Content], *, comparison: str) -> str:
     return page(title, body)
 
 
+def _score(runs: Mapping[str, Content]) -> Score:
+    """Of all of them; runs with different ones are refused before."""
+    return next(iter(runs.values())).score
+
+
 def _overview(runs: Mapping[str, Content]) -> str:
+    score = _score(runs)
     columns = {
-        "images": "images", "top1": "top-1 (%)", "source_top1": "source (%)", "agreement": "as source (%)",
-        "warnings": "warnings", "skipped_updates": "skipped updates", "seconds": "seconds",
+        "images": "images", score.column: f"{score.title} (%)", f"source_{score.column}": "source (%)",
+        "agreement": "as source (%)", "warnings": "warnings", "skipped_updates": "skipped updates",
+        "seconds": "seconds",
     }  # fmt: skip
     lines = []
     for name, run in runs.items():
@@ -64,8 +72,9 @@ def _accuracies(runs: Mapping[str, Content]) -> str:
     if not any(run.labelled for run in runs.values()):
         return ""
     tasks = list(dict.fromkeys(row["task"] for run in runs.values() for row in run.tasks))
-    by_task = {name: {row["task"]: row.get("top1") for row in run.rows} for name, run in runs.items()}
-    lines = [[task, *(cell_text("top1", by_task[name].get(task)) for name in runs)] for task in [*tasks, "mean"]]
+    column = _score(runs).column
+    by_task = {name: {row["task"]: row.get(column) for row in run.rows} for name, run in runs.items()}
+    lines = [[task, *(cell_text(column, by_task[name].get(task)) for name in runs)] for task in [*tasks, "mean"]]
     return table(["task", *runs], lines, total=True)
 
 

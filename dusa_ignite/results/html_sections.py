@@ -9,6 +9,7 @@ from html import escape
 from dusa_ignite.results.html import details, legend, percent, section, side_by_side, table, tiles
 from dusa_ignite.results.html_classes import classes_section, confusions_section, shares_section
 from dusa_ignite.results.html_images import images_section
+from dusa_ignite.results.html_pixels import iou_section, maps_section
 from dusa_ignite.results.report_content import Content
 from dusa_ignite.results.rows import COLUMNS, is_missing
 from dusa_ignite.results.svg import line_chart
@@ -16,8 +17,9 @@ from dusa_ignite.results.tables import cell_text, scored_line
 
 HEADINGS = {
     "top1": "top-1 (%)", "top5": "top-5 (%)", "ece": "ECE (%)", "ema_top1": "averaged norms (%)",
-    "source_top1": "source model (%)", "agreement": "same as source (%)", "images_per_second": "images/s",
-    "skipped_updates": "skipped updates",
+    "source_top1": "source model (%)", "miou": "mIoU (%)", "pixel_accuracy": "pixel accuracy (%)",
+    "ema_miou": "averaged norms (%)", "source_miou": "source model (%)", "agreement": "same as source (%)",
+    "images_per_second": "images/s", "skipped_updates": "skipped updates",
 }  # fmt: skip
 COUNTS = ("skipped_updates", "unreadable", "warnings", "rollbacks")  # a column of zeros says nothing
 MOST_CHARTS = 30
@@ -31,7 +33,8 @@ def sections(run: Content) -> list[str]:
         curves_section(run),
         warnings_section(run),
         side_by_side([shares_section(run), classes_section(run) + confusions_section(run)]),
-        images_section(run),
+        iou_section(run),
+        images_section(run) if run.digest.pixels is None else maps_section(run),
         cost_section(run),
         config_section(run),
     ]
@@ -41,12 +44,13 @@ def headline(run: Content) -> str:
     """The numbers that everybody asks for first."""
     mean, whole = run.mean, run.digest.whole
     numbers = [(f"{int(mean.get('images', 0)):,}", "images")]
+    own, by_source = run.score.column, f"source_{run.score.column}"
     if run.labelled:
-        numbers.append((percent(mean["top1"]), "top-1, mean of the tasks"))
-    if "source_top1" in mean:
-        gain = 100 * (mean["top1"] - mean["source_top1"])
-        numbers += [(percent(mean["source_top1"]), "source model"), (f"{gain:+.1f}", "points above the source model")]
-    if whole.asked:
+        numbers.append((percent(mean[own]), f"{run.score.title}, mean of the tasks"))
+    if by_source in mean:
+        gain = 100 * (mean[own] - mean[by_source])
+        numbers += [(percent(mean[by_source]), "source model"), (f"{gain:+.1f}", "points above the source model")]
+    if whole.asked and run.digest.pixels is None:
         numbers.append((f"{run.digest.num_changed:,}", "images have changed their class"))
     if "warnings" in mean:
         numbers.append((f"{int(mean['warnings'])}", "warnings of the monitor"))
@@ -70,21 +74,24 @@ def _tells(column: str, value: object) -> bool:
 def curves_section(run: Content) -> str:
     """A chart per task: accuracies where there are labels, else what can be seen without."""
     tasks = dict(list(run.digest.tasks.items())[:MOST_CHARTS])
-    names = ["adapted, top-1 so far", "source model, top-1 so far"] if run.labelled else []
+    so_far = f"{run.score.title} so far"
+    names = [f"adapted, {so_far}", f"source model, {so_far}"] if run.labelled else []
     names = names if run.has_source else names[:1]
     names = names or ["same class as the source model", "mean confidence", "share of the most frequent class"]
+    names = names[:2] if run.digest.pixels else names
     charts = []
     for name, task in tasks.items():
         points = task.points
-        lines: Sequence[list[tuple[float, float]]]
+        lines: list[list[tuple[float, float]]]
         if run.labelled:
-            lines = [[(p.images, p.top1) for p in points], [(p.images, p.source_top1) for p in points]]
+            lines = [[(p.images, p.score) for p in points], [(p.images, p.source_score) for p in points]]
         else:
             lines = [
                 [(p.images, p.agreement) for p in points],
                 [(p.images, p.confidence) for p in points],
                 [(p.images, p.largest) for p in points],
             ]
+            lines = lines[: len(names)]
         marks = [(images, _height(lines[0], images)) for images in _thinned(run.marks.get(name, ()))]
         charts.append(line_chart(name, {f"line{n}": line for n, line in enumerate(lines)}, marks=marks))
     if not charts:

@@ -38,6 +38,8 @@ def plot_unlabelled(path: Path, digest: Digest, *, marks: Mapping[str, Sequence[
         return False
     asked = any(task.asked for task in tasks.values())
     panels = {title: of for title, of in PANELS.items() if asked or "source" not in title}
+    if digest.pixels is not None:
+        panels.pop("most frequent class (%)")  # every pixel has one
     figure = Figure(figsize=(9, 1 + 1.7 * len(panels)), layout="constrained")
     rows = figure.subplots(len(panels), 1, sharex=True)
     for number, (axes, (title, of)) in enumerate(zip(rows, panels.items(), strict=True)):

@@ -6,15 +6,20 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dusa_ignite.results import files
 from dusa_ignite.results.digest import Counts, Digest, digest
+from dusa_ignite.results.label_pictures import LabelPictures
+from dusa_ignite.results.pixel_digest import digest_pixels
 from dusa_ignite.results.rows import Row, read_csv
+from dusa_ignite.results.score import Score, score_of
 from dusa_ignite.results.thumbnails import Thumbnail
 
 WARNING = re.compile(r"^\S+ \S+ (?:WARNING|ERROR) \S+: (.*)$")  # a line of log.txt
 MOST_WARNINGS = 60
+MOST_CLASSES = 255  # of label maps
 
 
 class Content(NamedTuple):
@@ -31,6 +36,7 @@ class Content(NamedTuple):
         made_of: run.json.
         config: the text of config.yaml.
         pictures: of the changed images, by task and position.
+        maps: of the images that a run which segments shows, likewise.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Content(NamedTuple):
     made_of: Mapping[str, Any]
     config: str
     pictures: Mapping[tuple[str, int], Thumbnail]
+    maps: Mapping[tuple[str, int], LabelPictures] = MappingProxyType({})
 
     @property
     def tasks(self) -> list[Row]:
@@ -55,9 +62,14 @@ class Content(NamedTuple):
         return next((row for row in self.rows if row["task"] == "mean"), {})
 
     @property
+    def score(self) -> Score:
+        """By which the run is judged."""
+        return score_of(self.mean)
+
+    @property
     def labelled(self) -> bool:
         """Whether there is an accuracy."""
-        return "top1" in self.mean
+        return self.score.column in self.mean
 
     @property
     def has_source(self) -> bool:
@@ -90,20 +102,32 @@ def read_content(
     """
     rows = read_csv(folder / files.RESULTS)
     images = {row["task"]: int(row["images"]) for row in rows if row["task"] != "mean"}
-    predictions = folder / files.PREDICTIONS
+    made_of = _json(folder / files.RUN)
     warnings = _warnings(folder / files.LOG)
     return Content(
         name=folder.resolve().name,
         rows=rows,
-        digest=digest(predictions, images=images) if predictions.is_file() else Digest({}, Counts(), [], 0),
+        digest=_digest(folder / files.PREDICTIONS, images, made_of),
         marks=_marks(folder / files.UPDATES),
         warnings=warnings[:MOST_WARNINGS],
         num_warnings=len(warnings),
         summary=_json(folder / files.SUMMARY) if summary is None else summary,
-        made_of=_json(folder / files.RUN),
+        made_of=made_of,
         config=_text(folder / files.CONFIG),
         pictures=pictures or {},
     )
+
+
+def _digest(path: Path, images: Mapping[str, int], made_of: Mapping[str, Any]) -> Digest:
+    """Of predictions of images, or of pixels, as the header says."""
+    if not path.is_file():
+        return Digest({}, Counts(), [], 0)
+    with path.open(encoding="utf-8") as file:
+        of_pixels = "counts" in file.readline().strip().split(",")
+    if of_pixels:
+        names = (made_of.get("classes") or {}).get("names") or ()
+        return digest_pixels(path, images=images, num_classes=len(names) or MOST_CLASSES)
+    return digest(path, images=images)
 
 
 def _text(path: Path) -> str:

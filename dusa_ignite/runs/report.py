@@ -11,7 +11,7 @@ from dusa_ignite.data import Task
 from dusa_ignite.results import files
 from dusa_ignite.results.html_report import run_page
 from dusa_ignite.results.report_content import Content, read_content
-from dusa_ignite.results.thumbnails import thumbnails
+from dusa_ignite.results.report_pictures import with_pictures
 from dusa_ignite.utils.durable import write_text
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,7 @@ def write_report(folder: Path, content: Content, tasks: Sequence[Task]) -> None:
         tasks: of the run; the images that are shown are read from them again.
     """
     try:
-        shown = content._replace(pictures=thumbnails(tasks, content.digest.changed))
-        write_text(folder / files.REPORT, run_page(shown))
+        write_text(folder / files.REPORT, run_page(with_pictures(content, tasks, folder=folder)))
     except Exception as error:  # as above
         _warn(folder, error)
 

@@ -31,8 +31,8 @@ def test_counts_and_curves(tmp_path: Path) -> None:
     assert whole.source_hits == {0: 2, 1: 1}
     assert [point.images for point in fog.points] == [1, 2, 3, 4]
     assert [point.confidence for point in fog.points] == [0.5, 0.75, 1.0, 0.25]
-    assert [point.top1 for point in fog.points] == [1, 1 / 2, 2 / 3, 2 / 4]
-    assert [point.source_top1 for point in fog.points] == [1, 1, 2 / 3, 3 / 4]
+    assert [point.score for point in fog.points] == [1, 1 / 2, 2 / 3, 2 / 4]
+    assert [point.source_score for point in fog.points] == [1, 1, 2 / 3, 3 / 4]
     assert [point.agreement for point in fog.points] == [1, 0, 0, 0]
     assert found.num_changed == 3
     assert [(image.position, image.path, image.guide) for image in found.changed] == [
@@ -47,7 +47,7 @@ def test_without_labels_and_source(tmp_path: Path) -> None:
     found = digest(tmp_path / "p.csv", images={"fog": 1})
     (point,) = found.tasks["fog"].points
     assert (point.images, point.confidence, point.largest) == (1, 0.5, 1)
-    assert all(math.isnan(value) for value in (point.agreement, point.top1, point.source_top1))
+    assert all(math.isnan(value) for value in (point.agreement, point.score, point.source_score))
     assert (found.changed, found.num_changed) == ([], 0)
     assert not found.whole.pairs
 

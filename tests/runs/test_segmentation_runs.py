@@ -82,6 +82,14 @@ def test_scores_maps_and_counts_say_the_same(peace: Path, data: Path) -> None:
             assert chosen[label] == ((predicted == label) & known).sum()
 
 
+def test_a_report_shows_scores_and_maps(peace: Path) -> None:
+    page = (peace / "run" / "report.html").read_text(encoding="utf-8")
+    for text in ("mIoU, mean of the tasks", "IoU by class", "Label maps", "same as source:", *CLASSES):
+        assert text in page
+    assert page.count("<img ") == 3 * sum(TASKS.values())
+    assert "Shares of the classes" not in page
+
+
 def test_the_update_does_something(peace: Path) -> None:
     lines = (peace / "run" / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == sum(TASKS.values())
