@@ -15,7 +15,7 @@ LINKS = {
     "results": "results",
     "stream": "stream",
     "warnings": "warnings",
-    "images": "changed images",
+    "images": "images",
     "config": "config",
 }
 
