@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dusa_ignite.errors import ConfigError, report_errors
 
@@ -64,39 +66,30 @@ def _own(path: Path, options: argparse.Namespace) -> int:
 
 
 def _shapes(path: Path, options: argparse.Namespace) -> int:
-    from dusa_ignite.config import read_config, to_yaml
+    from dusa_ignite.pretraining.shapes import pretrain
     from dusa_ignite.pretraining.shapes_config import ShapesConfig
 
-    _refuse_resume(options, "the canvases, whose training takes half an hour")
-    config = read_config(path, options.overrides, schema=ShapesConfig)
-    if options.print_config:
-        print(to_yaml(config), end="")
-        return 0
-    from dusa_ignite.pretraining.shapes import pretrain
-    from dusa_ignite.runs.folder import log_to
-
-    log_to(None)
-    pretrain(config, overwrite=options.overwrite)
-    return 0
-
-
-def _refuse_resume(options: argparse.Namespace, whose: str) -> None:
-    if options.resume or options.nproc > 1:
-        raise ConfigError(f"--resume, --nproc: not for {whose}")
+    return _demo(path, options, schema=ShapesConfig, pretrain=pretrain)
 
 
 def _digits(path: Path, options: argparse.Namespace) -> int:
-    from dusa_ignite.config import read_config, to_yaml
     from dusa_ignite.pretraining.config import PretrainConfig
+    from dusa_ignite.pretraining.digits import pretrain
 
-    _refuse_resume(options, "the digits, whose training takes two minutes")
-    config = read_config(path, options.overrides, schema=PretrainConfig)
+    return _demo(path, options, schema=PretrainConfig, pretrain=pretrain)
+
+
+def _demo(path: Path, options: argparse.Namespace, *, schema: type[Any], pretrain: Callable[..., Any]) -> int:
+    """Both models of a demo, in one process and without resuming: it takes minutes."""
+    from dusa_ignite.config import read_config, to_yaml
+    from dusa_ignite.runs.folder import log_to
+
+    if options.resume or options.nproc > 1:
+        raise ConfigError("--resume, --nproc: not for the demo's models, whose training takes minutes")
+    config = read_config(path, options.overrides, schema=schema)
     if options.print_config:
         print(to_yaml(config), end="")
         return 0
-    from dusa_ignite.pretraining.digits import pretrain
-    from dusa_ignite.runs.folder import log_to
-
     log_to(None)
     pretrain(config, overwrite=options.overwrite)
     return 0

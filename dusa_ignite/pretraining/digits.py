@@ -16,7 +16,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from dusa_ignite.data.digits import CLASSES, IMAGE_SIZE, clean_half, task_half, validation_mask
-from dusa_ignite.errors import ConfigError
 from dusa_ignite.models import build_classifier, load_transformer
 from dusa_ignite.models.guides.paths import linear
 from dusa_ignite.models.guides.times import TimeSampler, fixed
@@ -24,6 +23,7 @@ from dusa_ignite.models.views import guide_view
 from dusa_ignite.models.weights import save_weights
 from dusa_ignite.pretraining.augment import training_batches
 from dusa_ignite.pretraining.config import PretrainConfig
+from dusa_ignite.pretraining.free_folder import make_free
 from dusa_ignite.pretraining.loop import Labelled, evaluate, train
 from dusa_ignite.results.rows import write_json
 from dusa_ignite.utils.seeding import derive_seed
@@ -53,7 +53,7 @@ def pretrain(config: PretrainConfig, *, overwrite: bool = False) -> dict[str, An
         DataError: scikit-learn is missing.
     """
     folder = Path(config.output_dir)
-    make_free(folder, overwrite=overwrite)
+    make_free(folder, (CLASSIFIER, TRANSFORMER, METRICS), overwrite=overwrite)
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
     split = load_split()
@@ -65,23 +65,6 @@ def pretrain(config: PretrainConfig, *, overwrite: bool = False) -> dict[str, An
     write_json(folder / METRICS, metrics)
     logger.info("weights and metrics: %s", folder)
     return metrics
-
-
-def make_free(folder: Path, *, overwrite: bool) -> None:
-    """Make the folder; with ``overwrite`` remove the results of an earlier pre-training.
-
-    Raises:
-        ConfigError: it holds such results and ``overwrite`` is not given, or it cannot be written to.
-    """
-    found = [name for name in (CLASSIFIER, TRANSFORMER, METRICS) if (folder / name).exists()]
-    if found and not overwrite:
-        raise ConfigError(f"output_dir: {folder}: holds {', '.join(found)}; choose another, or give --overwrite")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in found:
-            (folder / name).unlink()
-    except OSError as error:
-        raise ConfigError(f"output_dir: {folder}: cannot be written to ({error.strerror}); choose another") from error
 
 
 def seed_all(seed: int, purpose: str) -> torch.Generator:

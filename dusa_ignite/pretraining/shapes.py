@@ -7,14 +7,13 @@ Both are trained on digits of the clean half of :mod:`dusa_ignite.data.digits`, 
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from dusa_ignite.errors import ConfigError
 from dusa_ignite.pretraining.digits import METRICS, seed_all
+from dusa_ignite.pretraining.free_folder import make_free
 from dusa_ignite.pretraining.shapes_config import ShapesConfig
 from dusa_ignite.pretraining.shapes_data import Drawn, draw_canvases
 from dusa_ignite.pretraining.shapes_guide import train_guide, write_guide
@@ -41,7 +40,7 @@ def pretrain(config: ShapesConfig, *, overwrite: bool = False) -> dict[str, Any]
     """
     transformers_for("pretrain: the segmenter of the canvases")
     folder = Path(config.output_dir)
-    make_free(folder, overwrite=overwrite)
+    make_free(folder, (SEGMENTER, GUIDE, METRICS), overwrite=overwrite)
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
     training, validation = draw_both(config)
@@ -72,23 +71,3 @@ def draw_both(config: ShapesConfig) -> tuple[Drawn, Drawn]:
     options = config.canvases
     training = draw_canvases(options.training, side=options.side, seed=config.seed, validation=False)
     return training, draw_canvases(options.validation, side=options.side, seed=config.seed, validation=True)
-
-
-def make_free(folder: Path, *, overwrite: bool) -> None:
-    """Make the folder; with ``overwrite`` remove the results of an earlier pre-training.
-
-    Raises:
-        ConfigError: it holds such results and ``overwrite`` is not given, or it cannot be written to.
-    """
-    found = [name for name in (SEGMENTER, GUIDE, METRICS) if (folder / name).exists()]
-    if found and not overwrite:
-        raise ConfigError(f"output_dir: {folder}: holds {', '.join(found)}; choose another, or give --overwrite")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in found:
-            if (folder / name).is_dir():
-                shutil.rmtree(folder / name)
-            else:
-                (folder / name).unlink()
-    except OSError as error:
-        raise ConfigError(f"output_dir: {folder}: cannot be written to ({error.strerror}); choose another") from error

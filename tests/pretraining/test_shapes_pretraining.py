@@ -147,7 +147,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     assert main(["pretrain", "--config", "shapes_pretrain", "--print-config"]) == 0
     assert "decoder_width: 64" in capsys.readouterr().out
     assert main(["pretrain", "--config", "shapes_pretrain", "--resume"]) == 2
-    assert capsys.readouterr().err.startswith("error: --resume, --nproc: not for the canvases")
+    assert capsys.readouterr().err.startswith("error: --resume, --nproc: not for the demo's models")
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, package=None: None if name == "transformers" else find(name, package)

@@ -37,15 +37,22 @@ class Ade20k(DataSet):
         annotations = existing_folder(
             root / "annotations" / self.split, expected=f"the parent of annotations in {LAYOUT}"
         )
-        found = images_below(folder)
-        return [
-            paired_task(
-                self.split,
-                folder,
-                images=found.images,
-                map_of=lambda image: annotations / Path(image).with_suffix(".png"),
-                classes=ADE20K_NAMES,
-                zero_is_unknown=True,
-                left_out=found.others,
-            )
-        ]
+        return [annotated_task(self.split, folder, annotations)]
+
+
+def annotated_task(name: str, folder: Path, annotations: Path) -> Task:
+    """The images of a folder with the annotations of the same names, which count classes from 1.
+
+    Raises:
+        DataError: there is no image, or one without an annotation.
+    """
+    found = images_below(folder)
+    return paired_task(
+        name,
+        folder,
+        images=found.images,
+        map_of=lambda image: annotations / Path(image).with_suffix(".png"),
+        classes=ADE20K_NAMES,
+        zero_is_unknown=True,
+        left_out=found.others,
+    )

@@ -9,8 +9,7 @@ from pydantic import Field
 
 from dusa_ignite.data.corrupted import ALL_CORRUPTIONS, BENCHMARK_CORRUPTIONS, CorruptedDataSet
 from dusa_ignite.data.files import existing_folder
-from dusa_ignite.data.segmentation.ade20k_names import ADE20K_NAMES
-from dusa_ignite.data.segmentation.pairs import images_below, paired_task
+from dusa_ignite.data.segmentation.ade20k import annotated_task
 from dusa_ignite.data.task import ProblemName, Task
 from dusa_ignite.utils.section import PathText
 
@@ -45,13 +44,4 @@ class Ade20kC(CorruptedDataSet):
         folder = existing_folder(
             root / self.images / corruption / str(severity) / "validation", expected=f"the parent of images in {LAYOUT}"
         )
-        found = images_below(folder)
-        return paired_task(
-            f"{corruption}/{severity}",
-            folder,
-            images=found.images,
-            map_of=lambda image: annotations / Path(image).with_suffix(".png"),
-            classes=ADE20K_NAMES,
-            zero_is_unknown=True,
-            left_out=found.others,
-        )
+        return annotated_task(f"{corruption}/{severity}", folder, annotations)
