@@ -211,6 +211,6 @@ def test_from_the_command_line(root: Path, tmp_path: Path, capsys: pytest.Captur
     assert error.startswith(f"error: {tmp_path / 'no'}: no such folder; data.root must name")
     assert error.count("\n") == 1
     assert main(["pretrain", "--config", "digits_pretrain", "--resume"]) == 2
-    assert "--resume, --nproc: not for the digits" in capsys.readouterr().err
+    assert "--resume, --nproc: not for the demo's models" in capsys.readouterr().err
     assert main(["pretrain", "--config", "own_guide", "image_size=30", "transformer.family=dit"]) == 2
     assert "patches of 4 pixels do not divide image_size 30" in capsys.readouterr().err
