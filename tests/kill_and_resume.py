@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import matplotlib.figure  # noqa: F401 -- here, not in every forked process
@@ -113,8 +113,8 @@ def export_transformer_too() -> None:
     guides: list[Guide] = []
     make, write = assemble.guide_of, ClassifierExport.write
 
-    def guide(config: Config) -> Guide | None:
-        made = make(config)
+    def guide(config: Config, class_names: Sequence[str]) -> Guide | None:
+        made = make(config, class_names)
         guides.extend([made] if made else [])
         return made
 
