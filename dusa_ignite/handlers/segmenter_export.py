@@ -14,6 +14,12 @@ from dusa_ignite.segmentation.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)
 
+BY_IMAGE = (
+    "export: the segmenter's BatchNorm normalises with the statistics of each image, which no file holds: this package "
+    "predicts with the folder as the run does, transformers by itself takes the source's statistics and predicts "
+    "otherwise; with classifier.batch_norm=source both do the same"
+)
+
 
 class SegmenterExport:
     """Writes ``<folder>/<task>/`` as each task completes, see
@@ -37,6 +43,8 @@ class SegmenterExport:
 
     def attach(self, engine: Engine) -> None:
         """Write after every task."""
+        if self.segmenter.uses_own_statistics:
+            logger.warning(BY_IMAGE)
         engine.add_event_handler(TaskEvents.TASK_COMPLETED, self.write)
 
     def write(self, engine: Engine) -> None:

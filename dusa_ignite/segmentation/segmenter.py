@@ -57,6 +57,11 @@ class Segmenter(Classifier):
 
     normalises_together = False
 
+    @property
+    def uses_own_statistics(self) -> bool:
+        """Whether BatchNorm normalises with the statistics of each image."""
+        return self.batch_norm == "batch" and any(True for _ in self._batch_norm_layers())
+
     def view_line(self) -> str:
         """What is done to an image before the backbone sees it, for the log."""
         view = self.source_view

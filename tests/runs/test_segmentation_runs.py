@@ -167,6 +167,7 @@ def test_an_export_is_a_folder_of_transformers(peace: Path) -> None:
     folder = peace / "run" / "export" / "snow"
     exported = AutoModelForSemanticSegmentation.from_pretrained(folder).eval()
     assert tuple(exported.config.id2label.values()) == CLASSES
+    assert "transformers by itself takes the source's statistics" in (peace / "run" / "log.txt").read_text()
     segmenter = load_segmenter(str(folder), short_side=32, batch_norm="source")
     image = torch.rand(1, 3, 32, 40)
     with torch.no_grad():
