@@ -75,7 +75,8 @@ def train_segmenter(
     model = make_segmenter(options, side=side)
 
     def loss(batch: Labelled) -> torch.Tensor:
-        logits = F.interpolate(model(batch[0]), size=(side, side), mode="bilinear")
+        logits = model.forward_resized(batch[0])  # together: BatchNorm learns the statistics of a whole batch
+        logits = F.interpolate(logits, size=(side, side), mode="bilinear")
         return F.cross_entropy(logits, batch[1])
 
     ema, metrics = train(

@@ -24,7 +24,7 @@ from dusa_ignite.pretraining.shapes_config import ShapesConfig
 from dusa_ignite.pretraining.shapes_data import Drawn, draw_canvases, window_batches
 from dusa_ignite.pretraining.shapes_guide import draw_classes
 from dusa_ignite.pretraining.shapes_measure import measure_guide
-from dusa_ignite.pretraining.shapes_segmenter import measure_segmenter
+from dusa_ignite.pretraining.shapes_segmenter import measure_segmenter, train_segmenter
 from dusa_ignite.segmentation.load_guide import load_window_guide
 from dusa_ignite.segmentation.load_segmenter import load_segmenter
 
@@ -43,6 +43,22 @@ def quick(folder: Path, *overrides: str) -> ShapesConfig:
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+def test_the_segmenters_batch_norm_learns_from_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    forward = nn.BatchNorm2d.forward
+
+    def spy(self: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            seen.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", spy)
+    config = quick(Path("unused"))
+    drawn = draw_canvases(4, side=32, seed=0, validation=False)
+    train_segmenter(config.segmenter, training=drawn, validation=drawn, generator=generator(), log_every_seconds=9)
+    assert set(seen) == {config.segmenter.batch_size}
 
 
 def test_a_tiny_training_repeats_and_its_models_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
