@@ -29,7 +29,7 @@ def problem_problems(method: type[Method], name: str, sections: Mapping[str, Any
         known = [other.Options.model_fields["name"].default for other in METHODS if problem in other.problems]
         yield Problem(("method.name", "problem"), f"{name!r} is not for {problem}; allowed: {' | '.join(known)}")
     if data and data.problem != problem:
-        known = [other.model_fields["name"].annotation.__args__[0] for other in DATA_SETS if other.problem == problem]  # type: ignore[union-attr]
+        known = [other.model_fields["name"].default for other in DATA_SETS if other.problem == problem]
         yield Problem(("data.name", "problem"), f"{data.name!r} is not for {problem}; allowed: {' | '.join(known)}")
     if problem == "segmentation":
         yield from _segmentation_problems(sections)

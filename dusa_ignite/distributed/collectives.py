@@ -8,6 +8,7 @@ shares' sizes; a process without an image takes part with zeros.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import ignite.distributed as idist
 import torch
@@ -79,6 +80,15 @@ def gather_batch(values: torch.Tensor) -> torch.Tensor:
     processes must take part. The result carries no gradient.
     """
     return torch.cat(_gather_shares(values.detach()))
+
+
+def gather_items(own: list[Any]) -> list[Any]:
+    """All processes' items, which may be of any kind, in the order of the global batch; all processes must call it."""
+    if idist.get_world_size() == 1:
+        return own
+    shares: list[Any] = [None] * idist.get_world_size()
+    dist.all_gather_object(shares, own)
+    return [item for share in shares for item in share]
 
 
 def position_in_batch(count: int) -> slice:

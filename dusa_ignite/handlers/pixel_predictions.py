@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from ignite.engine import Engine
 from PIL import Image
-from torch import distributed as dist
 
+from dusa_ignite.distributed.collectives import gather_items
 from dusa_ignite.engine import TaskEvents, batch_of, output_of
 from dusa_ignite.handlers.append import AppendedFile
 from dusa_ignite.results.pixel_predictions import COLUMNS, counts_text
@@ -65,18 +65,15 @@ class PixelPredictionLog(AppendedFile):
 
     def write(self, engine: Engine) -> None:
         """Write the update at hand."""
-        task, own = batch_of(engine)["task"], predictions_of(batch_of(engine)["index"], output_of(engine))
-        shares: list[Any] = [own]
-        if idist.get_world_size() > 1:
-            shares = [None] * idist.get_world_size()
-            dist.all_gather_object(shares, own)
+        task = batch_of(engine)["task"]
+        images = gather_items(predictions_of(batch_of(engine)["index"], output_of(engine)))
         if idist.get_rank() > 0:
             return
         text = StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if engine.state.iteration == 1:
             writer.writerow(COLUMNS)
-        for predicted in (one for share in shares for one in share):
+        for predicted in images:
             place = Path(task.replace("/", "_")) / f"{predicted.position:06d}.png"
             self._write_map(self.maps / place, predicted.labels)
             writer.writerow(self._line(task, place, predicted))

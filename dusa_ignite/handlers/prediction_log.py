@@ -12,8 +12,8 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine
-from torch import distributed as dist
 
+from dusa_ignite.distributed.collectives import gather_items
 from dusa_ignite.engine import Output, TaskEvents, batch_of, output_of
 from dusa_ignite.handlers.append import AppendedFile
 from dusa_ignite.results.predictions import COLUMNS, pairs_text
@@ -55,17 +55,14 @@ class PredictionLog(AppendedFile):
 
     def write(self, engine: Engine) -> None:
         """Write the update at hand."""
-        batch, own = batch_of(engine), numbers_of(batch_of(engine)["index"], output_of(engine))
-        shares: list[Any] = [own]
-        if idist.get_world_size() > 1:
-            shares = [None] * idist.get_world_size()
-            dist.all_gather_object(shares, own)
+        batch = batch_of(engine)
+        images = gather_items(numbers_of(batch["index"], output_of(engine)))
         text = StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if engine.state.iteration == 1:
             writer.writerow(COLUMNS)
         if idist.get_rank() == 0:
-            writer.writerows(self._line(batch["task"], *numbers) for share in shares for numbers in share)
+            writer.writerows(self._line(batch["task"], *numbers) for numbers in images)
         self.append(text.getvalue())
 
     def _line(

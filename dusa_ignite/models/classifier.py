@@ -123,7 +123,10 @@ class Classifier(nn.Module):
 
     def view(self, images: Images) -> torch.Tensor:
         """(B, 3, S, S): the crop, normalised with the backbone's mean and standard deviation."""
-        view = (self.crop(images) - self.mean) / self.std
+        return self._normalised(self.crop(images))
+
+    def _normalised(self, cropped: torch.Tensor) -> torch.Tensor:
+        view = (cropped - self.mean) / self.std
         return view.contiguous(memory_format=torch.channels_last) if self.channels_last else view
 
     def _autocast(self, view: torch.Tensor) -> AbstractContextManager:
@@ -133,7 +136,9 @@ class Classifier(nn.Module):
         return torch.autocast(view.device.type, dtype=self.autocast_dtype, cache_enabled=False)
 
     def _logits(self, images: Images) -> torch.Tensor:
-        view = self.view(images)
+        return self._logits_of(self.view(images))
+
+    def _logits_of(self, view: torch.Tensor) -> torch.Tensor:
         with self._autocast(view):
             logits = self.backbone(view)
         return self._of_columns(logits if self.autocast_dtype is None else logits.to(view.dtype))

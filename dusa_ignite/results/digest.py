@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 from dusa_ignite.results.pixel_sums import PixelSums
 from dusa_ignite.results.predictions import read_columns
-from dusa_ignite.utils.seeding import derive_seed
+from dusa_ignite.results.sample import Sample
 
 READ = (
     "task", "index", "path", "label", "predicted", "confidence", "source_predicted", "source_confidence", "guide",
@@ -123,23 +122,15 @@ def digest(path: Path, *, images: Mapping[str, int]) -> Digest:
         ValueError: it is not what a run writes.
         OSError: it cannot be read.
     """
-    stream = _Stream(images)
-    sample: list[tuple[int, int, Changed]] = []
-    count = 0
-    for number, line in enumerate(_typed(read_columns(path, READ))):
+    stream, sample = _Stream(images), Sample[Changed](SHOWN)
+    for line in _typed(read_columns(path, READ)):
         if line.task not in images:
             continue
         stream.add(line)
         if line.source_predicted not in (-1, line.predicted):
-            count += 1
-            entry = (-derive_seed("report", line.task, line.position), number, line)
-            if len(sample) < SHOWN:
-                heapq.heappush(sample, entry)
-            else:
-                heapq.heappushpop(sample, entry)
+            sample.add(line.task, line.position, line)
     stream.close()
-    changed = [line for _, _, line in sorted(sample, key=lambda entry: entry[1])]
-    return Digest(stream.tasks, stream.whole, changed, count)
+    return Digest(stream.tasks, stream.whole, sample.items, sample.count)
 
 
 def _typed(lines: Iterable[tuple[str, ...]]) -> Iterable[Changed]:

@@ -45,7 +45,7 @@ def maps_section(run: Content) -> str:
     note = f"{len(pixels.shown)} images, drawn by chance: image, label map where there is one, adapted map."
     if not run.maps:
         note += " They could not be read again, so there are no pictures."
-    cards, seen = [], set()
+    cards = []
     for one in pixels.shown:
         pictures = run.maps.get((one.task, one.position))
         if pictures is None:
@@ -56,7 +56,6 @@ def maps_section(run: Content) -> str:
             "" if np.isnan(one.agreement) else f"<div>same as source: {100 * one.agreement:.0f} % of the pixels</div>"
         )
         cards.append(f'<figure>{shown}<figcaption title="{escape(name)}">{escape(name)}</figcaption>{same}</figure>')
-        seen.add(one.task)
     body = _legend(run) + f'<div class="images">{"".join(cards)}</div>' if cards else ""
     return section("Label maps", body, note=note, anchor="images")
 

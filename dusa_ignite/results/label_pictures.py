@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from dusa_ignite.data import Task
+from dusa_ignite.data.segmentation.label_maps import UNKNOWN
 from dusa_ignite.results.pixel_sums import Shown
 from dusa_ignite.results.thumbnails import Thumbnail, thumbnail
 
-UNKNOWN = 255
 GREY = (150, 150, 150)  # of what nobody labelled
 TURN = 0.618034  # of the hue from class to class: neighbours in the list look different
 
@@ -38,10 +38,12 @@ def class_colour(label: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
+COLOURS = np.array([class_colour(label) for label in range(UNKNOWN + 1)], dtype=np.uint8)
+
+
 def coloured(labels: np.ndarray) -> torch.Tensor:
     """(3, H, W) uint8 of a label map (H, W)."""
-    table = np.array([class_colour(label) for label in range(256)], dtype=np.uint8)
-    return torch.from_numpy(table[labels.astype(np.uint8)]).permute(2, 0, 1)
+    return torch.from_numpy(COLOURS[labels.astype(np.uint8)]).permute(2, 0, 1)
 
 
 def label_pictures(tasks: Sequence[Task], shown: Sequence[Shown], *, folder: Path) -> dict[tuple[str, int], Any]:

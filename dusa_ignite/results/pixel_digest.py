@@ -12,8 +12,8 @@ from dusa_ignite.results.digest import Counts, Digest, Point, TaskDigest, number
 from dusa_ignite.results.pixel_predictions import read_counts
 from dusa_ignite.results.pixel_sums import PixelSums, Shown
 from dusa_ignite.results.predictions import read_columns
+from dusa_ignite.results.sample import Sample
 from dusa_ignite.segmentation.scores import mean_iou
-from dusa_ignite.utils.seeding import derive_seed
 
 READ = ("task", "index", "path", "map", "confidence", "source_agreement", "counts", "source_counts")
 SHOWN = 12  # images that are kept
@@ -32,27 +32,19 @@ def digest_pixels(path: Path, *, images: Mapping[str, int], num_classes: int) ->
         OSError: it cannot be read.
     """
     tasks = {name: _Stretches(count, num_classes) for name, count in images.items()}
-    shown: list[tuple[int, int, Shown]] = []
-    whole = Counts()
-    for number, (task, index, file, place, confidence, agreement, counts, by_source) in enumerate(
-        read_columns(path, READ)
-    ):
+    whole, sample = Counts(), Sample[Shown](SHOWN)
+    for task, index, file, place, confidence, agreement, counts, by_source in read_columns(path, READ):
         if task not in tasks:
             continue
+        same = float(agreement) if agreement else math.nan
         whole.images += 1
         whole.asked += bool(agreement)
-        tasks[task].add(
-            float(confidence),
-            float(agreement) if agreement else math.nan,
-            np.stack([read_counts(text, num_classes=num_classes) for text in (counts, by_source)]),
-        )
-        entry = Shown(task, int(index), file, place, float(agreement) if agreement else math.nan)
-        shown.append((derive_seed("report", task, int(index)), number, entry))
-        shown = sorted(shown)[:SHOWN]
+        both = np.stack([read_counts(text, num_classes=num_classes) for text in (counts, by_source)])
+        tasks[task].add(float(confidence), same, both)
+        sample.add(task, int(index), Shown(task, int(index), file, place, same))
     sums = sum((stretches.sums for stretches in tasks.values()), np.zeros((2, 3, num_classes), dtype=np.int64))
-    kept = [entry for _, _, entry in sorted(shown, key=lambda one: one[1])]
     found = {name: stretches.finished() for name, stretches in tasks.items() if stretches.task.images}
-    return Digest(found, whole, [], 0, PixelSums(sums[0], sums[1], kept))
+    return Digest(found, whole, [], 0, PixelSums(sums[0], sums[1], sample.items))
 
 
 class _Stretches:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from dusa_ignite.data.segmentation.label_maps import UNKNOWN
 from dusa_ignite.results import files
 from dusa_ignite.results.digest import Counts, Digest, digest
 from dusa_ignite.results.label_pictures import LabelPictures
@@ -19,7 +20,6 @@ from dusa_ignite.results.thumbnails import Thumbnail
 
 WARNING = re.compile(r"^\S+ \S+ (?:WARNING|ERROR) \S+: (.*)$")  # a line of log.txt
 MOST_WARNINGS = 60
-MOST_CLASSES = 255  # of label maps
 
 
 class Content(NamedTuple):
@@ -126,7 +126,7 @@ def _digest(path: Path, images: Mapping[str, int], made_of: Mapping[str, Any]) -
         of_pixels = "counts" in file.readline().strip().split(",")
     if of_pixels:
         names = (made_of.get("classes") or {}).get("names") or ()
-        return digest_pixels(path, images=images, num_classes=len(names) or MOST_CLASSES)
+        return digest_pixels(path, images=images, num_classes=len(names) or UNKNOWN)
     return digest(path, images=images)
 
 

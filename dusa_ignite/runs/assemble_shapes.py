@@ -37,10 +37,8 @@ def shapes_of(config: Config) -> Shapes:
     method = find_method(config.method.name)
     name = config.classifier.name
     unknown = []
-    by_itself = (
-        is_reference(name) or config.problem == "segmentation"
-    )  # and so are sizes that differ from image to image
-    classifier = None if by_itself else _without_content(classifier_of, config)
+    unknowable = is_reference(name) or config.problem == "segmentation"  # whose images differ in size
+    classifier = None if unknowable else _without_content(classifier_of, config)
     if classifier is None:
         unknown.append(f"classifier.name={name}")
     guide = _without_content(guide_of, config) if method.guided and config.transformer else None

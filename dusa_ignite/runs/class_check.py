@@ -84,7 +84,7 @@ def check_classes(
         ConfigError: the number, the names or their order differ; the first three are shown.
     """
     names = tasks[0].classes
-    left_out = [path for task in tasks for path in getattr(task.dataset, "left_out", ())]
+    left_out = _left_out(tasks)
     if not names:
         names = tuple(known) or tuple(map(str, range(num_classes)))
         by = source if known else "the classifier's outputs, as no image has a label"
@@ -93,10 +93,10 @@ def check_classes(
         raise ConfigError(f"classifier.num_classes: {num_classes}, but {_what_there_is(names, data, from_folders)}")
     different = differences(names, known) if known else []
     if different:
-        first = "; ".join(f"{label} is {ours!r} in the data, {theirs!r} there" for label, ours, theirs in different[:3])
         raise ConfigError(
             f"data.classes: {len(different)} of {len(names)} classes differ from those that the classifier was trained "
-            f"on, by {source}: {first}; give the classifier's order as data.classes (a list, a file, its config.json)"
+            f"on, by {source}: {_first(different)}; give the classifier's order as data.classes (a list, a file, "
+            "its config.json)"
         )
     verified_by = source if known else "their numbers" if are_positions(names) else ""
     return FoundData(list(tasks), verified_by, left_out)
@@ -118,18 +118,16 @@ def check_segmenter_classes(tasks: Sequence[Task], *, num_classes: int, known: S
         ConfigError: the number or the order differ.
     """
     names = tasks[0].classes
-    left_out = [path for task in tasks for path in getattr(task.dataset, "left_out", ())]
+    left_out = _left_out(tasks)
     if len(names) != num_classes:
         raise ConfigError(f"classifier.num_classes: {num_classes}, but the data have {len(names)}; they must agree")
     different = differences(names, known) if known else []
     at_home = set(names) - {ours for _, ours, _ in different}
     moved = [entry for entry in different if entry[2] in names and entry[2] not in at_home]
     if moved or 2 * len(different) > len(names):
-        shown = (moved or different)[:3]
-        first = "; ".join(f"{label} is {ours!r} in the data, {theirs!r} there" for label, ours, theirs in shown)
         raise ConfigError(
             f"data.classes: {len(moved or different)} of {len(names)} classes differ from those that the segmenter was "
-            f"trained on, by {source}: {first}; both need the same classes in the same order"
+            f"trained on, by {source}: {_first(moved or different)}; both need the same classes in the same order"
         )
     verified_by = source + (f", which calls {len(different)} of them otherwise" if different else "") if known else ""
     return FoundData(list(tasks), verified_by, left_out)
@@ -148,11 +146,19 @@ def check_guide(names: Sequence[str], known: Sequence[str], *, checkpoint: str) 
     """
     different = differences(names, known) if names and known else []
     if different:
-        first = "; ".join(f"{label} is {ours!r} in the data, {theirs!r} there" for label, ours, theirs in different[:3])
         raise ConfigError(
             f"transformer.checkpoint: {len(different)} of {len(names)} classes differ from those that {checkpoint} was "
-            f"trained on: {first}; guide, classifier and data need the same classes in the same order"
+            f"trained on: {_first(different)}; guide, classifier and data need the same classes in the same order"
         )
+
+
+def _left_out(tasks: Sequence[Task]) -> list[str]:
+    return [path for task in tasks for path in getattr(task.dataset, "left_out", ())]
+
+
+def _first(different: Sequence[tuple[int, str, str]]) -> str:
+    """The first three classes that differ."""
+    return "; ".join(f"{label} is {ours!r} in the data, {theirs!r} there" for label, ours, theirs in different[:3])
 
 
 def _what_there_is(names: Sequence[str], data: str, from_folders: bool) -> str:

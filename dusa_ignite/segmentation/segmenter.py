@@ -87,12 +87,7 @@ class Segmenter(Classifier):
 
     def forward_resized(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (B, num_classes, h, w) of images (B, 3, H, W) in [0, 1] that are taken at the size that they have."""
-        view = (images - self.mean) / self.std
-        if self.channels_last:
-            view = view.contiguous(memory_format=torch.channels_last)
-        with self._autocast(view):
-            logits = self.backbone(view)
-        return logits.to(images.dtype)
+        return self._logits_of(self._normalised(images))
 
     def no_logits(self) -> torch.Tensor:
         """What :meth:`forward` returns for no images."""
