@@ -12,6 +12,7 @@ import numpy as np
 
 from dusa_ignite.config import Config, load_config
 from dusa_ignite.errors import DataError
+from dusa_ignite.methods.find import find_method
 from dusa_ignite.results import files
 from dusa_ignite.results.pixel_predictions import read_counts
 from dusa_ignite.results.predictions import read_columns
@@ -72,6 +73,20 @@ class FinishedRun:
     def seed(self) -> int:
         """Of the run."""
         return self.config.seed
+
+    @property
+    def guide_work(self) -> float | None:
+        """Forward passes of the guide per image, see :meth:`dusa_ignite.methods.footprint.Footprint.guide_work`.
+
+        0 for methods without a guide; ``None`` for guides whose work is not counted: those of segmentation.
+        """
+        method, transformer = find_method(self.config.method.name), self.config.transformer
+        if not method.guided:
+            return 0.0
+        footprint = method.footprint(self.config.method)
+        if transformer is None or not any(footprint.predictions):
+            return None
+        return footprint.guide_work(learns=transformer.trainable)
 
     def num_scored(self, task: str) -> int:
         """Among how many classes a task's predictions were made."""

@@ -1,4 +1,4 @@
-"""The picture of a comparison: the score over the stream, and against cost."""
+"""The picture of a comparison: the score over the stream, and against cost, with the line that nothing beats."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ MOST_NAMES = 24  # of tasks along the axis
 
 
 def plot_comparison(path: Path, runs: Sequence[FinishedRun], summaries: Sequence[MethodSummary]) -> None:
-    """Three panels: the score along the stream, the average course of a task, and the score against images per second.
+    """The score along the stream, the average course of a task, and the score against images per second.
+
+    With methods that have a guide also against the guide's work. In both of the latter a line leads from one method to
+    the next that is better than all cheaper ones (Pareto front).
 
     Args:
         path: of the PNG.
@@ -53,15 +56,18 @@ def plot_comparison(path: Path, runs: Sequence[FinishedRun], summaries: Sequence
     """
     looks = _looks([summary.label for summary in summaries])
     by_label = {label: [run for run in runs if run.label == label] for label in looks}
-    figure = Figure(figsize=(13, 8.5), layout="constrained")
-    over_stream, over_task, cost = figure.subplot_mosaic("AA;BC", height_ratios=(1.15, 1)).values()
-    _draw_stream(over_stream, by_label, looks)
-    _draw_task(over_task, by_label, looks)
-    _draw_cost(cost, summaries, looks)
+    with_guide = any(summary.guide_work for summary in summaries)
+    figure = Figure(figsize=(15 if with_guide else 13, 8.5), layout="constrained")
+    panels = figure.subplot_mosaic("AAA;BCD" if with_guide else "AA;BC", height_ratios=(1.15, 1))
+    _draw_stream(panels["A"], by_label, looks)
+    _draw_task(panels["B"], by_label, looks)
+    _draw_speed(panels["C"], summaries, looks)
+    if with_guide:
+        _draw_guide_work(panels["D"], [s for s in summaries if s.guide_work is not None], looks)
     ranked = sorted(summaries, key=lambda summary: -summary.scores["mean"].mean)
     names = {s.label: f"{s.label} ({100 * s.scores['mean'].mean:.1f}{'!' if s.flagged else ''})" for s in ranked}
     title = f"mean {summaries[0].score.title} (%)"
-    handles = {line.get_gid(): line for line in cost.lines}
+    handles = {line.get_gid(): line for line in panels["C"].lines}
     figure.legend(
         [handles[label] for label in names],
         list(names.values()),
@@ -132,21 +138,55 @@ def _draw_task(axes: Axes, runs: dict[str, list[FinishedRun]], looks: dict[str, 
     axes.grid(alpha=0.3)
 
 
-def _draw_cost(axes: Axes, summaries: Sequence[MethodSummary], looks: dict[str, dict[str, Any]]) -> None:
-    for summary in summaries:
-        speed, score = summary.images_per_second, summary.scores["mean"]
-        bars = axes.errorbar(
-            speed.mean,
-            100 * score.mean,
-            xerr=speed.std,
-            yerr=None if score.std is None else 100 * score.std,
-            **{**looks[summary.label], "markersize": 8},
-        )
-        bars.lines[0].set_gid(summary.label)
+def _draw_speed(axes: Axes, summaries: Sequence[MethodSummary], looks: dict[str, dict[str, Any]]) -> None:
+    speeds = [summary.images_per_second for summary in summaries]
+    _draw_cost(axes, summaries, [speed.mean for speed in speeds], looks, spread=[speed.std for speed in speeds])
+    _draw_front(axes, [(-speed.mean, s.scores["mean"].mean) for speed, s in zip(speeds, summaries, strict=True)])
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    title = f"mean {summaries[0].score.title} (%)"
-    axes.set(title="against speed (right is cheaper)", xlabel="images per second", ylabel=title)
+    axes.set(title="against speed (right is cheaper)", xlabel="images per second")
+
+
+def _draw_guide_work(axes: Axes, summaries: Sequence[MethodSummary], looks: dict[str, dict[str, Any]]) -> None:
+    works = [summary.guide_work or 0.0 for summary in summaries]
+    _draw_cost(axes, summaries, works, looks)
+    _draw_front(axes, [(work, s.scores["mean"].mean) for work, s in zip(works, summaries, strict=True)])
+    axes.set(title="against the guide's work (left is cheaper)", xlabel="forward passes of the guide per image")
+
+
+def _draw_cost(
+    axes: Axes,
+    summaries: Sequence[MethodSummary],
+    costs: Sequence[float],
+    looks: dict[str, dict[str, Any]],
+    *,
+    spread: Sequence[float | None] | None = None,
+) -> None:
+    for number, (summary, cost) in enumerate(zip(summaries, costs, strict=True)):
+        score = summary.scores["mean"]
+        bars = axes.errorbar(
+            cost,
+            100 * score.mean,
+            xerr=spread[number] if spread else None,
+            yerr=None if score.std is None else 100 * score.std,
+            **{**looks[summary.label], "markersize": 8},
+        )
+        bars.lines[0].set_gid(summary.label)
+    axes.set_ylabel(f"mean {summaries[0].score.title} (%)")
     axes.grid(alpha=0.3, which="both")
+
+
+def _draw_front(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    front = pareto_front(points)
+    axes.plot([abs(cost) for cost, _ in front], [100 * score for _, score in front], color="0.55", zorder=0)
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Of (cost, score) those that no other point equals or beats at the same cost or less, from cheap to dear."""
+    front: list[tuple[float, float]] = []
+    for cost, score in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or score > front[-1][1]:
+            front.append((cost, score))
+    return front

@@ -24,6 +24,7 @@ class MethodSummary:
         scores: in [0, 1], by task and ``mean``.
         ece: mean over tasks, in [0, 1]; ``None`` in segmentation.
         images_per_second: over whole runs.
+        guide_work: in forward passes of the guide per image, see :attr:`FinishedRun.guide_work`.
         peak_memory: the largest of the seeds, bytes by place.
         skipped_updates: over all tasks and seeds.
         collapsed: in how many seeds, by task; see :func:`dusa_ignite.comparison.statistics.has_collapsed`.
@@ -37,6 +38,7 @@ class MethodSummary:
     scores: dict[str, Estimate]
     ece: Estimate | None
     images_per_second: Estimate
+    guide_work: float | None
     peak_memory: dict[str, int]
     skipped_updates: int
     collapsed: dict[str, int]
@@ -79,6 +81,7 @@ def summarise(runs: Sequence[FinishedRun], *, reference: str) -> list[MethodSumm
             scores={task: _over_seeds(own, task, score.column) for task in [*tasks, "mean"]},
             ece=_over_seeds(own, "mean", "ece") if score == TOP1 else None,
             images_per_second=_over_seeds(own, "mean", "images_per_second"),
+            guide_work=next(iter(own.values())).guide_work,
             peak_memory=_largest([run.peak_memory for run in own.values()]),
             skipped_updates=int(sum(run.rows["mean"]["skipped_updates"] for run in own.values())),
             collapsed=collapses(own, source),

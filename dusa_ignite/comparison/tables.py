@@ -70,14 +70,17 @@ def cost_grid(summaries: Sequence[MethodSummary], style: Style, *, reference: st
     """Everything else: calibration if any, difference from the reference, cost, and in words what went wrong."""
     names = short_names(list(summaries[0].scores)[:-1])
     calibrated = summaries[0].ece is not None
+    with_guide = any(summary.guide_work for summary in summaries)
     with_gpu = any("gpu" in summary.peak_memory for summary in summaries)
     header = ["method", *([f"ECE ({style.percent})"] if calibrated else []), style.escape(f"minus {reference} [95%]")]
-    grid = [[*header, "images/s", "GiB", *(["GPU GiB"] if with_gpu else []), "skipped", "collapse"]]
+    header += ["images/s", *(["guide work"] if with_guide else []), "GiB", *(["GPU GiB"] if with_gpu else [])]
+    grid = [[*header, "skipped", "collapse"]]
     for summary in summaries:
         line = [style.escape(summary.label)]
         line += [_estimate(summary.ece, style, scale=100)] if summary.ece else []
         line.append(interval_text(summary.differences["mean"]) if summary.differences else "-")
         line.append(_estimate(summary.images_per_second, style, digits=_digits(summary.images_per_second)))
+        line += ["-" if not summary.guide_work else f"{summary.guide_work:g}"] if with_guide else []
         for place in ("host", "gpu") if with_gpu else ("host",):
             size = summary.peak_memory.get(place)
             line.append("-" if size is None else f"{size / 2**30:.2f}")
@@ -176,6 +179,7 @@ def _numbers(summary: MethodSummary, tasks: Sequence[str]) -> dict[str, str | in
     if summary.ece:
         line |= _columns("ece", summary.ece)
     line |= _columns("images_per_second", summary.images_per_second)
+    line["guide_work"] = summary.guide_work
     line |= {f"peak_memory_{place}_bytes": summary.peak_memory.get(place) for place in ("host", "gpu")}
     line["skipped_updates"] = summary.skipped_updates
     for name in ("collapsed", "below_chance") if summary.score == TOP1 else ("collapsed",):

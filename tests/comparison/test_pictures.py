@@ -6,7 +6,7 @@ import numpy as np
 from support.written_runs import pixel_counts
 
 from dusa_ignite.comparison.finished import Stream
-from dusa_ignite.comparison.pictures import _looks, in_parts, parts_per_task
+from dusa_ignite.comparison.pictures import _looks, in_parts, pareto_front, parts_per_task
 from dusa_ignite.results.score import MIOU, TOP1, Score
 
 METHODS = [
@@ -43,3 +43,10 @@ def test_fourteen_methods_look_different() -> None:
     assert len({look["color"] for look in looks.values()}) == 14
     more = _looks([*METHODS, *(f"variant{number}" for number in range(12))])
     assert len({(look["color"], look["linestyle"]) for look in more.values()}) == 26
+
+
+def test_the_front_leaves_out_what_is_dearer_and_no_better() -> None:
+    points = [(18, 0.72), (8, 0.70), (0, 0.60), (0, 0.55), (7, 0.70), (4, 0.58), (18, 0.77), (20, 0.77)]
+    assert pareto_front(points) == [(0, 0.60), (7, 0.70), (18, 0.77)]
+    assert pareto_front([(-184, 0.72), (-3053, 0.60), (-163, 0.62)]) == [(-3053, 0.60), (-184, 0.72)]
+    assert pareto_front([]) == []

@@ -42,6 +42,7 @@ def test_summary(summaries: list[MethodSummary]) -> None:
     source, dusa = summaries
     assert source.score == dusa.score == MIOU
     assert source.ece is dusa.ece is None
+    assert (source.guide_work, dusa.guide_work) == (0.0, None)  # a UNet's work is not counted
     assert source.scores["mean"] == pytest.approx(Estimate(1 / 3, 0.0))
     # of 8 pixels per class 8 and 6 are right; and 6 and 8; of 8 labelled and 8 predicted
     assert dusa.scores["gaussian_noise/5"] == pytest.approx(Estimate((1 + 6 / 10) / 2, 0.4 / 2**0.5))

@@ -65,6 +65,19 @@ def test_summary(summaries: list[MethodSummary]) -> None:
     assert dusa.differences["mean"].difference == 6 / 32
 
 
+def test_work_of_the_guide(tmp_path: Path) -> None:
+    """Six candidates, 3 passes' worth each with a graph; sampled 6 + 2; a frozen guide has no way back."""
+    works = [
+        ("dusa", [], 18.0),
+        ("dusa", ["method.transformer_backward=sampled"], 8.0),
+        ("dusa", ["transformer.trainable=false"], 6.0),
+        ("tent", [], 0.0),
+    ]
+    for number, (method, overrides, expected) in enumerate(works):
+        folder = write_run(tmp_path / f"run{number}", {"fog/5": GOOD}, method=method, overrides=overrides)
+        assert read_run(folder, label=method).guide_work == expected, (method, overrides)
+
+
 def test_nothing_below_chance_goes_unflagged(tmp_path: Path) -> None:
     """Source itself stands at 1 of 16: no collapse against it, but below chance."""
     tasks = {"fog/5": "-" * 15 + "+"}
@@ -82,12 +95,12 @@ def test_console_tables(summaries: list[MethodSummary]) -> None:
         "dusa_b     96.9±4.4   40.6±48.6!  68.8±26.5!"
     )
     lines = tables.console_table(tables.cost_grid(summaries, tables.CONSOLE, reference="source")).splitlines()
-    assert lines[0] == "method   ECE (%)      minus source [95%]  images/s   GiB  skipped  collapse"
-    assert lines[2] == "source  25.0±0.0                       -     105±7  1.00        4  -"
+    assert lines[0] == "method   ECE (%)      minus source [95%]  images/s  guide work   GiB  skipped  collapse"
+    assert lines[2] == "source  25.0±0.0                       -     105±7           -  1.00        4  -"
     start, interval, end = lines[3].partition("+18.75 [")
     assert interval
     assert start.split() == ["dusa_b", "25.0±0.0"]
-    assert end.endswith("125±7  1.00        4  fog; below chance: fog (1 of 2 seeds)")
+    assert end.endswith("125±7          18  1.00        4  fog; below chance: fog (1 of 2 seeds)")
 
 
 def test_markdown(summaries: list[MethodSummary]) -> None:
