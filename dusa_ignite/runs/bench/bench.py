@@ -97,12 +97,12 @@ def run_bench(request: Request, on_row: Callable[[Result, Row], None] = lambda r
 
     ceilings = measure_ceilings(idist.device(), size=request.size, further=guide_precision(config))
     result = Result(_about(config, sized, request), ceilings)
-    plan = Plan(request.seconds, request.updates, request.pixels, ceilings)
+    plan = Plan(request.seconds, request.updates, request.pixels, request.size)
 
     def afterwards(config: Config, built: Built, row: Row) -> None:
         if row.name in request.parts and request.updates != 0:
             limit = request.seconds / 20
-            result.parts += measure_parts(config, built, variant=row.name, ceilings=ceilings, limit=limit)
+            result.parts += measure_parts(config, built, variant=row.name, size=request.size, limit=limit)
         if row.name == SHIPPED and request.folder is not None:
             result.checkpoint = checkpoint_rows(config, built, request.folder)
 

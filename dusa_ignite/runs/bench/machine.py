@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 
@@ -49,13 +50,36 @@ def measure_ceilings(device: torch.device, *, size: str, further: str | None = N
     return Ceilings(products, copy)
 
 
-def _product(name: str, side: int, device: torch.device) -> float:
+class CeilingNow:
+    """The matrix product's operations per second while something else is measured: a machine is not always as fast.
+
+    Args:
+        precision: ``float32``, ``tf32``, ``bfloat16``, ...
+        device: that multiplies.
+        size: ``tiny``, ``small`` or ``full``: how large the matrices are.
+    """
+
+    def __init__(self, precision: str, device: torch.device, *, size: str) -> None:
+        self.precision, self.device, self.size = precision, device, size
+        self.rates: list[float] = []
+
+    def measure(self) -> None:
+        """Once more, with three products; call it between the measurements of the other thing."""
+        self.rates.append(_product(self.precision, SIDES[self.size][self.device.type == "cuda"], self.device, limit=0))
+
+    @property
+    def median(self) -> float:
+        """Of all that was measured."""
+        return median(self.rates)
+
+
+def _product(name: str, side: int, device: torch.device, *, limit: float = 1.0) -> float:
     dtype = torch.float32 if name == "tf32" else getattr(torch, name)
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     with _tf32(name == "tf32"):
         for _ in range(2):
             left @ right
-        return 2 * side**3 / repeated(lambda: left @ right, limit=1, least=3, most=20).median
+        return 2 * side**3 / repeated(lambda: left @ right, limit=limit, least=3, most=20).median
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import ignite.distributed as idist
 import torch
@@ -15,7 +14,7 @@ from dusa_ignite.config import Config
 from dusa_ignite.errors import UserError
 from dusa_ignite.runs.bench.first_update import FirstUpdate, first_update, gradient_differences, loss_difference
 from dusa_ignite.runs.bench.flops import flops_of, footprint_of
-from dusa_ignite.runs.bench.machine import Ceilings
+from dusa_ignite.runs.bench.machine import CeilingNow
 from dusa_ignite.runs.bench.models import Built, build, classifier_precision, guide_precision
 from dusa_ignite.runs.bench.row import Row
 from dusa_ignite.runs.bench.timing import Spread, forget_peaks, peak_memory, repeated, seconds
@@ -34,13 +33,13 @@ class Plan:
         seconds: for which updates are repeated, after those that are not counted.
         updates: as many are made instead; ``None`` = until the time is over, at least three.
         pixels: the side of the random images.
-        ceilings: of the machine; ``None`` = no fraction is told.
+        size: of the matrices whose product is the ceiling: ``tiny``, ``small`` or ``full``.
     """
 
     seconds: float
     updates: int | None
     pixels: int
-    ceilings: Ceilings | None
+    size: str
 
 
 Load = Callable[[Variant], Config]
@@ -102,22 +101,24 @@ def _measured(config: Config, row: Row, plan: Plan, *, textbook: bool, afterward
         first: list[FirstUpdate] = []
         row.first_update = seconds(lambda: first.append(first_update(built)))
         row.loss = first[0].loss
-        spread = _updates(built.method, built, plan, further=config.run.compile != "off")
+        ceiling = CeilingNow(row.precision, idist.device(), size=plan.size)
+        spread = _updates(built, plan, further=config.run.compile != "off", between=ceiling.measure)
         row.peak_memory = peak_memory() if known else None
         if spread is not None:
-            _tell(row, spread, plan)
+            _tell(row, spread, ceiling=ceiling.median)
         if afterwards is not None:
             afterwards(config, built, row)
     return first[0]
 
 
-def _updates(method: Any, built: Built, plan: Plan, *, further: bool) -> Spread | None:
+def _updates(built: Built, plan: Plan, *, further: bool, between: Callable[[], None]) -> Spread | None:
     if plan.updates == 0:
         return None
+    update = lambda: built.method(None, built.batch)  # noqa: E731
     if further:  # the way back of compiled blocks has been compiled by now; this fills caches
-        method(None, built.batch)
+        update()
     least = 3 if plan.updates is None else plan.updates
-    return repeated(lambda: method(None, built.batch), limit=plan.seconds, least=least, most=plan.updates)
+    return repeated(update, limit=plan.seconds, least=least, most=plan.updates, between=between)
 
 
 def _reckon(config: Config, row: Row) -> None:
@@ -130,13 +131,13 @@ def _reckon(config: Config, row: Row) -> None:
     row.tflop_per_image = flops_of(config).update(footprint) / 1e12
 
 
-def _tell(row: Row, spread: Spread, plan: Plan) -> None:
+def _tell(row: Row, spread: Spread, *, ceiling: float) -> None:
     low, high = spread.quartiles
     row.seconds, row.updates = (spread.median, low, high), len(spread.times)
     row.images_per_second = (row.batch_size / spread.median, row.batch_size / high, row.batch_size / low)
-    if plan.ceilings is not None and row.tflop_per_image is not None and row.precision in plan.ceilings.products:
-        reached = 1e12 * row.tflop_per_image * row.images_per_second[0]
-        row.of_ceiling = reached / plan.ceilings.products[row.precision]
+    row.ceiling = ceiling
+    if row.tflop_per_image is not None:
+        row.of_ceiling = 1e12 * row.tflop_per_image * row.images_per_second[0] / ceiling
 
 
 def describe_device() -> str:

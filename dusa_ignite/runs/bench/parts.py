@@ -14,7 +14,7 @@ from dusa_ignite.methods.guided import GuidedMethod
 from dusa_ignite.models import Guide
 from dusa_ignite.models.views import Images, to_float
 from dusa_ignite.runs.bench.flops import Flops, flops_of, footprint_of
-from dusa_ignite.runs.bench.machine import Ceilings
+from dusa_ignite.runs.bench.machine import CeilingNow
 from dusa_ignite.runs.bench.models import Built, classifier_precision, guide_precision
 from dusa_ignite.runs.bench.timing import repeated
 from dusa_ignite.utils.seeding import sample_generators
@@ -30,7 +30,8 @@ class Part:
         images: that it was measured with.
         seconds: the median.
         tflop: operations of all of it, in 1e12; 0 where none are counted.
-        of_ceiling: the share of the matrix product's operations per second, in the part's precision.
+        of_ceiling: the share of the operations per second of the matrix product in the part's precision, the median of
+            one after every repetition.
     """
 
     variant: str
@@ -45,14 +46,14 @@ class Part:
         return asdict(self)
 
 
-def measure_parts(config: Config, built: Built, *, variant: str, ceilings: Ceilings, limit: float) -> list[Part]:
+def measure_parts(config: Config, built: Built, *, variant: str, size: str, limit: float) -> list[Part]:
     """Every part of an update with a micro-batch of images; draws and the monitor's pass with the whole batch.
 
     Args:
         config: of the variant.
         built: its models; gradients are left over.
         variant: its name.
-        ceilings: of the machine.
+        size: of the matrices whose product is the ceiling.
         limit: seconds for each part, after one that is not counted.
     """
     flops, count = flops_of(config), min(int(config.data.micro_batch_size), config.data.batch_size)
@@ -62,8 +63,9 @@ def measure_parts(config: Config, built: Built, *, variant: str, ceilings: Ceili
 
     def part(name: str, action: Callable[[], Any], n: int, per_image: float, precision: str) -> Part:
         action()
-        taken = repeated(action, limit=limit).median
-        share = n * per_image / taken / ceilings.products[precision] if per_image else None
+        ceiling = CeilingNow(precision, parameter.device, size=size)
+        taken = repeated(action, limit=limit, between=ceiling.measure).median
+        share = n * per_image / taken / ceiling.median if per_image else None
         return Part(variant, name, n, taken, n * per_image / 1e12, share)
 
     parts = []

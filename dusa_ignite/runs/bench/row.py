@@ -23,7 +23,8 @@ class Row:
         seconds: of an update: median, first and third quartile.
         updates: that these are of.
         images_per_second: median, first and third quartile.
-        of_ceiling: the share of the matrix product's operations per second.
+        ceiling: operations per second of the matrix product, the median of one after every update.
+        of_ceiling: the share of these that the update reaches.
         peak_memory: bytes, while the updates were made.
         estimate: bytes that the estimate before a run comes to.
         trained_parameters: how many.
@@ -42,6 +43,7 @@ class Row:
     seconds: tuple[float, float, float] | None = None
     updates: int = 0
     images_per_second: tuple[float, float, float] | None = None
+    ceiling: float | None = None
     of_ceiling: float | None = None
     peak_memory: int | None = None
     estimate: int | None = None

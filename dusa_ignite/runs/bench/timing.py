@@ -48,7 +48,14 @@ def seconds(action: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-def repeated(action: Callable[[], Any], *, limit: float, least: int = 3, most: int | None = None) -> Spread:
+def repeated(
+    action: Callable[[], Any],
+    *,
+    limit: float,
+    least: int = 3,
+    most: int | None = None,
+    between: Callable[[], Any] = lambda: None,
+) -> Spread:
     """Repeat an action until a time is over.
 
     Args:
@@ -56,11 +63,13 @@ def repeated(action: Callable[[], Any], *, limit: float, least: int = 3, most: i
         limit: seconds, after which no further repetition begins.
         least: so many are made in any case, >= 1.
         most: and no more than so many; ``None`` = no limit.
+        between: called after each of them; its time is not among theirs.
     """
     times: list[float] = []
     begun = time.perf_counter()
     while len(times) < least or (time.perf_counter() - begun < limit and len(times) != most):
         times.append(seconds(action))
+        between()
     return Spread(tuple(times))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dusa_ignite.runs.bench import machine
-from dusa_ignite.runs.bench.machine import measure_ceilings
+from dusa_ignite.runs.bench.machine import CeilingNow, measure_ceilings
 from dusa_ignite.runs.bench.timing import Spread, forget_peaks, peak_memory, repeated
 
 
@@ -27,6 +27,16 @@ def test_repeats_until_the_time_is_over() -> None:
     assert 3 <= len(spread.times) <= 5 + 1
     assert spread.median >= 0.02
     assert time.perf_counter() - begun < 5
+
+
+def test_between_repetitions() -> None:
+    """What happens there takes no time of theirs."""
+    calls: list[str] = []
+    spread = repeated(
+        lambda: calls.append("update"), limit=0, least=2, between=lambda: (time.sleep(0.05), calls.append("between"))
+    )
+    assert calls == ["update", "between", "update", "between"]
+    assert max(spread.times) < 0.05
 
 
 @pytest.mark.skipif(peak_memory() is None or not forget_peaks(), reason="the system does not let peaks begin anew")
@@ -49,3 +59,13 @@ def test_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ceilings.products == {"float32": product, "bfloat16": product, "float64": product}
     assert ceilings.copy == 2 * 2**22 / 0.5
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_the_ceiling_beside_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that others slow down for a while: of three measurements the middle one counts."""
+    seconds = iter([0.5, 2.0, 1.0])
+    monkeypatch.setattr(machine, "repeated", lambda action, **_: Spread((next(seconds),)))
+    ceiling = CeilingNow("float32", torch.device("cpu"), size="tiny")
+    for _ in range(3):
+        ceiling.measure()
+    assert ceiling.median == 2 * 256**3 / 1.0
