@@ -12,6 +12,7 @@ import ignite.distributed as idist
 import torch
 
 from dusa_ignite.config import Config
+from dusa_ignite.distributed.rank_zero import on_rank_zero
 from dusa_ignite.errors import UserError
 from dusa_ignite.runs.bench.first_update import FirstUpdate, first_update, gradient_differences, loss_difference
 from dusa_ignite.runs.bench.flops import flops_of, footprint_of
@@ -91,7 +92,7 @@ def _as_error(row: Row) -> Iterator[None]:
 
 def _measured(config: Config, row: Row, plan: Plan, *, textbook: bool, afterwards: Afterwards | None) -> FirstUpdate:
     row.batch_size, row.micro_batch_size = config.data.batch_size, int(config.data.micro_batch_size)
-    memory = check_memory(config, refuse=config.run.memory_check, whole_run=False)
+    memory = on_rank_zero(lambda: check_memory(config, refuse=config.run.memory_check, whole_run=False))
     row.estimate = memory.needs[0].total if memory.needs else None
     _reckon(config, row)
     with explained(config, whole_run=False):
@@ -135,7 +136,7 @@ def _tell(row: Row, spread: Spread, plan: Plan) -> None:
     row.seconds, row.updates = (spread.median, low, high), len(spread.times)
     row.images_per_second = (row.batch_size / spread.median, row.batch_size / high, row.batch_size / low)
     if plan.ceilings is not None and row.tflop_per_image is not None and row.precision in plan.ceilings.products:
-        reached = 1e12 * row.tflop_per_image * row.images_per_second[0]
+        reached = 1e12 * row.tflop_per_image * row.images_per_second[0] / idist.get_world_size()
         row.of_ceiling = reached / plan.ceilings.products[row.precision]
 
 
