@@ -86,6 +86,7 @@ def test_the_first_update_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert row.split()[1:3] == ["-", "-"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_two_processes_share_a_batch(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
