@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 
-from dusa_ignite.errors import report_errors
+from dusa_ignite.errors import ConfigError, report_errors
 from dusa_ignite.utils.paths import expanded
 
 
@@ -26,11 +27,12 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--variants",
         help="Built-in ones and your own, with commas between them: "
-        "shipped,sampled,'mine:run.tf32=true;data.micro_batch_size=16'. By default textbook,shipped,sampled for dusa, "
-        "and shipped for other methods.",
+        "shipped,sampled,'mine:run.tf32=true;data.micro_batch_size=16'. By default textbook,shipped,sampled for dusa "
+        "(several processes leave textbook out), and shipped for other methods.",
     )
     parser.add_argument(
-        "--parts", default="shipped", help="Variants whose parts are measured one by one, or none; default: shipped."
+        "--parts",
+        help="Variants whose parts are measured one by one, or none; by default shipped, in several processes none.",
     )
     parser.add_argument(
         "--grow", choices=("batch", "candidates"), help="Also measure the config with more and more of them."
@@ -44,6 +46,13 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
         help="Also write a checkpoint there, into a temporary folder; and one in the background, which takes as much "
         "host memory, unless checkpoint.background=false.",
     )
+    parser.add_argument(
+        "--nproc",
+        type=int,
+        default=1,
+        metavar="N",
+        help="Start N >= 1 processes on this machine, which share each batch.",
+    )
     parser.add_argument("--json", type=expanded, help="Also write everything that was measured into this file.")
     parser.add_argument("--png", type=expanded, help="Also draw the images per second into this file.")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="Change options of the config.")
@@ -54,48 +63,43 @@ def parser(prog: str | None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
     """Measure and print; the exit code is 2 where something given cannot be used."""
     options = parser(prog).parse_intermixed_args(arguments)
-    import json
-    import sys
-    import time
-
-    from dusa_ignite.errors import ConfigError
-    from dusa_ignite.runs.bench.bench import Request, Result, run_bench
-    from dusa_ignite.runs.bench.picture import plot_variants
-    from dusa_ignite.runs.bench.row import Row
-    from dusa_ignite.runs.bench.tables import report
-    from dusa_ignite.utils.shipped import locate_config
-
+    if options.nproc < 1:
+        raise ConfigError(f"--nproc: {options.nproc} is not allowed; allowed: an integer >= 1")
     if options.seconds < 0 or (options.updates or 0) < 0 or options.pixels < 1:
         raise ConfigError("--seconds and --updates must be 0 or more, --pixels 1 or more")
     for option, path in (("--json", options.json), ("--png", options.png)):
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"{option}: {path.parent} is no folder; make it first")
-    begun = time.perf_counter()
+    several = options.nproc > 1 or "LOCAL_RANK" in os.environ  # torchrun's
+    if several and (_names(options.parts) or options.folder):
+        raise ConfigError("--parts, --folder: measured in a single process only; leave them out, or start one process")
+    from dusa_ignite.runs.bench.bench import Request
+    from dusa_ignite.runs.bench.tell import measure_and_tell, measure_in_process
+    from dusa_ignite.utils.shipped import locate_config
 
-    def told(result: Result, row: Row) -> None:
-        """Say it at once, and keep it: a measurement that is cut short has not been for nothing."""
-        speed = f"{row.images_per_second[0]:.3g} images/s" if row.images_per_second else row.error
-        print(f"{row.name}: {speed or 'done'}, {time.perf_counter() - begun:.0f} s so far", file=sys.stderr, flush=True)
-        if options.json is not None:
-            options.json.write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")
-
-    result = run_bench(
-        Request(
-            locate_config(options.config),
-            options.overrides,
-            size=options.sizes,
-            variants=options.variants,
-            parts=() if options.parts == "none" else tuple(options.parts.split(",")),
-            grow=options.grow,
-            seconds=options.seconds,
-            updates=options.updates,
-            pixels=options.pixels,
-            folder=options.folder,
-        ),
-        on_row=told,
+    request = Request(
+        locate_config(options.config),
+        options.overrides,
+        size=options.sizes,
+        variants=options.variants,
+        parts=_names(options.parts),
+        grow=options.grow,
+        seconds=options.seconds,
+        updates=options.updates,
+        pixels=options.pixels,
+        folder=options.folder,
     )
-    print(report(result))
-    if options.png is not None:
-        about = result.about
-        plot_variants(options.png, result.rows, title=f"{about['config']}, {about['method']}, size {about['size']}")
-    return 1 if all(row.error for row in result.rows) else 0
+    if not several:
+        return 0 if measure_and_tell(request, json_file=options.json, png=options.png) else 1
+    from dusa_ignite.config import load_config
+    from dusa_ignite.distributed.launch import launch
+
+    minutes = load_config(request.path, request.overrides).distributed.timeout_minutes
+    return launch(measure_in_process, request, options.json, options.png, nproc=options.nproc, timeout=minutes)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """Of ``none`` or ``a,b``; ``None`` where nothing is given."""
+    if text is None:
+        return None
+    return () if text == "none" else tuple(text.split(","))

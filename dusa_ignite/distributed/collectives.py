@@ -1,21 +1,13 @@
-"""What several processes share: sums over the global batch, and the gradients of its loss.
-
-Each process holds a share of every global batch and backpropagates its part of the *global* mean. Adding the gradients
-up over the processes therefore gives the update that one process would have made with the whole batch, whatever the
-shares' sizes; a process without an image takes part with zeros.
-"""
+"""What several processes share: sums over the global batch, of which each holds a share, and the batch itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ignite.distributed as idist
 import torch
 from torch import distributed as dist
 from torch.distributed.tensor import DTensor
-
-BUCKET_BYTES = 64 * 2**20  # gradients travel in pieces of at least this size
 
 
 def global_sum(value: float) -> float:
@@ -50,27 +42,6 @@ def global_sums(values: torch.Tensor) -> list[float]:
 def local(tensor: torch.Tensor) -> torch.Tensor:
     """This process's part of a sharded tensor; any other tensor as it is."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def all_reduce_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
-    """Add up the gradients of all processes, in place; one that is missing in some of them counts as zero there.
-
-    Those of sharded parameters have been added up in the backward pass, by :mod:`dusa_ignite.distributed.sharding`.
-
-    One that is missing everywhere stays missing: the optimizer must not touch a parameter that has no part in the loss.
-    """
-    parameters = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
-    if idist.get_world_size() == 1 or not parameters:
-        return
-    found = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=parameters[0].device)
-    for parameter, somewhere in zip(parameters, global_sums(found), strict=True):
-        if parameter.grad is None and somewhere:
-            parameter.grad = torch.zeros_like(parameter)
-    for bucket in _buckets([parameter.grad for parameter in parameters if parameter.grad is not None]):
-        flat = torch.cat([gradient.flatten() for gradient in bucket])
-        dist.all_reduce(flat)
-        for gradient, total in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
-            gradient.copy_(total.view_as(gradient))
 
 
 def gather_batch(values: torch.Tensor) -> torch.Tensor:
@@ -111,17 +82,3 @@ def _gather_shares(values: torch.Tensor) -> list[torch.Tensor]:
     shares = [torch.empty_like(padded) for _ in range(world_size)]
     dist.all_gather(shares, padded)
     return [share[: int(number)] for share, number in zip(shares, counts, strict=True)]
-
-
-def _buckets(gradients: Sequence[torch.Tensor]) -> Iterable[list[torch.Tensor]]:
-    bucket: list[torch.Tensor] = []
-    for gradient in gradients:
-        if bucket and bucket[0].dtype != gradient.dtype:
-            yield bucket
-            bucket = []
-        bucket.append(gradient)
-        if sum(g.numel() * g.element_size() for g in bucket) >= BUCKET_BYTES:
-            yield bucket
-            bucket = []
-    if bucket:
-        yield bucket

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
+from dusa_ignite.distributed.collectives import global_sum
+from dusa_ignite.distributed.gradients import all_reduce_gradients
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.base import Method, Step

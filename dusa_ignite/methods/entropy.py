@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import torch
 
-from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
+from dusa_ignite.distributed.collectives import global_sum
+from dusa_ignite.distributed.gradients import all_reduce_gradients
 from dusa_ignite.methods.base import Method, Trains
 from dusa_ignite.models.forward import rows_of
 from dusa_ignite.models.views import Images

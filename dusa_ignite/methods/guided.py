@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 
-from dusa_ignite.distributed.collectives import all_reduce_gradients, global_max, global_sum
+from dusa_ignite.distributed.collectives import global_max, global_sum
+from dusa_ignite.distributed.gradients import GradientSums
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step
 from dusa_ignite.methods.diversity import DIVERSITY, diversity_terms
@@ -24,8 +26,9 @@ class GuidedMethod(Method):
     """Minimises an objective of images and logits over all trainable parameters of classifier and guide.
 
     The loss is a mean over the global batch, so neither the micro-batch size nor the number of processes changes the
-    update. The graph of the objective is freed before the classifier's is walked. A guide that is sharded over
-    processes is run equally often by all of them.
+    update. The graph of the objective is freed before the classifier's is walked. Gradients are added up over the
+    processes while the last micro-batch's backward passes go on. A guide that is sharded over processes is run equally
+    often by all of them.
     """
 
     class Options(Method.Options):
@@ -94,6 +97,8 @@ class GuidedMethod(Method):
         options: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
         all_logits = [torch.empty(0, self.classifier.num_classes, **options)]
         all_numbers = [torch.empty(0, self.num_columns, **options)]
+        sums = GradientSums(self.parameters)
+        wait = self.guide.is_sharded or self.classifier.uses_batch_statistics  # backward passes with collectives inside
         with self.guide.weights_cast_once(self.device):
             pieces = micro_batches(self.classifier, count, micro_batch_size=self.micro_batch_size)
             only = self.forward(images) if len(pieces) == 1 else None
@@ -102,21 +107,24 @@ class GuidedMethod(Method):
             )
             for outer in pieces:
                 own = only or self.forward(images[outer])
+                is_last = outer.stop == count and not wait
                 for inner in slices(len(own.logits), self.micro_batch_size):
                     part = slice(outer.start + inner.start, outer.start + inner.stop)
                     loss, numbers = self.objective(images[part], own.logits[inner], draws[part])
                     if diversity:
                         loss = loss + diversity(own.logits[inner]).mean()
                     share = loss * (len(numbers) / total)  # of the mean over the global batch
-                    scaler.scale(share).backward()
+                    with sums.last_pass(self.guide) if is_last else nullcontext():
+                        scaler.scale(share).backward()
                     loss_sum += share.detach()
                     all_numbers.append(numbers)
-                own.backward()
+                with sums.last_pass(self.classifier) if is_last else nullcontext():
+                    own.backward()
                 all_logits.append(own.logits.detach())
         for _ in range(idle_rounds):
             self.idle(all_logits[0])
 
-        all_reduce_gradients(self.parameters)
+        sums.finish()
         loss_value = global_sum(loss_sum.item()) if total else math.nan
         logits, numbers = torch.cat(all_logits), torch.cat(all_numbers)
         return Step(

@@ -23,7 +23,8 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from dusa_ignite.distributed.collectives import all_reduce_gradients, gather_batch, global_sum, position_in_batch
+from dusa_ignite.distributed.collectives import gather_batch, global_sum, position_in_batch
+from dusa_ignite.distributed.gradients import all_reduce_gradients
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.base import Method, Step

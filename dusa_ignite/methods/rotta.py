@@ -22,7 +22,8 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
-from dusa_ignite.distributed.collectives import all_reduce_gradients, gather_batch, global_sum
+from dusa_ignite.distributed.collectives import gather_batch, global_sum
+from dusa_ignite.distributed.gradients import all_reduce_gradients
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.augmentations import augment
 from dusa_ignite.methods.base import Method, Step

@@ -20,7 +20,8 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
-from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
+from dusa_ignite.distributed.collectives import global_sum
+from dusa_ignite.distributed.gradients import all_reduce_gradients
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step, Trains
 from dusa_ignite.methods.diversity import DIVERSITY, diversity_terms

@@ -17,12 +17,18 @@ STATISTICS_OF_SEVERAL = "classifier.batch_norm: batch needs"
 
 
 def parallelize(classifier: Classifier, guide: Guide | None, stream: TaskStream, *, sharded: bool) -> None:
+    """:func:`fit_for_processes` with the batches of a stream."""
+    smallest = min((len(entry.indices) for entry in stream.plan), default=0)
+    fit_for_processes(classifier, guide, smallest_batch=smallest, sharded=sharded)
+
+
+def fit_for_processes(classifier: Classifier, guide: Guide | None, *, smallest_batch: int, sharded: bool) -> None:
     """Make the models fit for several processes, where there are any, before their optimizer is made.
 
     Args:
         classifier: gets SyncBatchNorm where its BatchNorm uses the batch's statistics.
         guide: its transformer is spread over the processes, if that is asked for.
-        stream: of this process.
+        smallest_batch: images of the smallest batch over all processes.
         sharded: whether it is, ``distributed.strategy=fsdp``.
 
     Raises:
@@ -38,7 +44,7 @@ def parallelize(classifier: Classifier, guide: Guide | None, stream: TaskStream,
                 f"{STATISTICS_OF_SEVERAL} GPUs for statistics over several processes; take one process, or "
                 "classifier.batch_norm=source"
             )
-        if min(len(entry.indices) for entry in stream.plan) < idist.get_world_size():
+        if smallest_batch < idist.get_world_size():
             raise ConfigError(
                 f"{STATISTICS_OF_SEVERAL} an image for every process in every batch; choose data.batch_size "
                 "or data.limit so that a task's last batch has them, or classifier.batch_norm=source"

@@ -86,6 +86,33 @@ def test_the_first_update_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert row.split()[1:3] == ["-", "-"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_two_processes_share_a_batch(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [*TINY[:-2], "data.batch_size=3", "data.micro_batch_size=2", "run.precision=float64", "run.num_threads=1"]
+    given += ["--variants", "shipped", "--seconds", "0"]
+    assert main([*given, "--updates", "2", "--nproc", "2", "--json", str(tmp_path / "two.json")]) == 0
+    shown = capfd.readouterr().out.splitlines()
+    monkeypatch.setattr("dusa_ignite.runs.bench.bench.measure_ceilings", lambda *_, **__: Ceilings({}, 1.0))
+    assert main([*given, "--updates", "0", "--parts", "none", "--json", str(tmp_path / "one.json")]) == 0
+    two, one = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("two.json", "one.json"))
+
+    headings = [line for line in shown if line.startswith("digits, dusa, size tiny, updates of 3 images; ")]
+    assert len(headings) == 1  # the first process's
+    sums = r", cpu, 2 processes \(the sums of their gradients, alone: [\d.]+ ms, [\d.]+% of shipped's update\)$"
+    assert re.search(sums, headings[0])
+    assert (two["about"]["processes"], one["about"]["processes"]) == (2, 1)
+    assert two["gradient_sums_seconds"] > 0
+    assert one["gradient_sums_seconds"] is None
+    assert two["parts"] == []
+    (of_two,), (of_one,) = two["variants"], one["variants"]
+    assert of_two["updates"] == 2
+    assert of_two["images_per_second"][0] == pytest.approx(3 / of_two["seconds"][0])
+    assert of_two["loss"] == pytest.approx(of_one["loss"], rel=1e-9)
+
+
 def test_all_variants_failed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TINY, "--variants", "textbook", "method.name=dusa_u"]) == 1
     said = "textbook: textbook is the update of method.name=dusa with method.transformer_backward=all"
@@ -96,6 +123,10 @@ def test_all_variants_failed(capsys: pytest.CaptureFixture[str]) -> None:
     ("given", "said"),
     [
         (["--parts", "fast"], "error: --parts: fast is not among the variants; add it to --variants\n"),
+        (["--nproc", "0"], "error: --nproc: 0 is not allowed; allowed: an integer >= 1\n"),
+        (["--nproc", "2", "--parts", "shipped"], "error: --parts, --folder: measured in a single process only; "),
+        (["--nproc", "2", "--folder", "/tmp"], "error: --parts, --folder: measured in a single process only; "),
+        (["--nproc", "999"], "error: --nproc: 999 processes are too many for this machine's cores; allowed: 1 .. "),
         (["--seconds", "-1"], "error: --seconds and --updates must be 0 or more, --pixels 1 or more\n"),
         (["--json", "/no/such/folder/b.json"], "error: --json: /no/such/folder is no folder; make it first\n"),
         (["--variants", "fats"], "error: --variants: 'fats' is no variant; known: textbook, shipped, sampled, "),

@@ -10,10 +10,8 @@ import pytest
 import torch
 from support.processes import in_processes
 from support.toys import Adaptation, assert_identical, flat, noise_task
-from torch import nn
 
-from dusa_ignite.distributed import collectives as distributed
-from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum, global_sums
+from dusa_ignite.distributed.collectives import global_sum, global_sums
 
 WORLD_SIZES = [2, 3]
 
@@ -24,30 +22,13 @@ def adapt() -> Adaptation:
     return Adaptation(ema_decay=0.5).run(tasks, batch_size=5)
 
 
-def reduce_gradients(rank: int, world_size: int) -> list[list[float] | None]:
-    """Gradients: everywhere; in process 0 alone; nowhere; in process 1 alone, in another dtype."""
-    parameters = [nn.Parameter(torch.zeros(2, 1)), *(nn.Parameter(torch.zeros(2)) for _ in range(2))]
-    parameters.append(nn.Parameter(torch.zeros(3, dtype=torch.float64)))
-    parameters[0].grad = torch.tensor([[1.0], [10.0]]) * (rank + 1)
-    if rank == 0:
-        parameters[1].grad = torch.tensor([3.0, 4.0])
-    if rank == 1:
-        parameters[3].grad = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
-    all_reduce_gradients(parameters)
-    assert parameters[0].grad.shape == (2, 1)
-    return [None if parameter.grad is None else parameter.grad.flatten().tolist() for parameter in parameters]
-
-
 def sum_and_adapt() -> dict[str, Any]:
     """What every process does."""
-    rank, world_size = idist.get_rank(), idist.get_world_size()
+    rank = idist.get_rank()
     found: dict[str, Any] = {
         "sum": global_sum(rank + 0.5),
         "sums": global_sums(torch.tensor([rank, 1.0, -0.25])),
-        "gradients": reduce_gradients(rank, world_size),
     }
-    distributed.BUCKET_BYTES = 8  # of one or two numbers
-    found["gradients in small buckets"] = reduce_gradients(rank, world_size)
     run = adapt()
     return found | {"log": run.log, "rows": run.rows(), "state": run.state()}
 
@@ -73,18 +54,6 @@ def test_one_process_sums_nothing() -> None:
     values = torch.tensor([1.0, 2.0])
     assert global_sums(values) == [1.0, 2.0]
     assert values.tolist() == [1, 2]
-    parameter = nn.Parameter(torch.zeros(2))
-    all_reduce_gradients([parameter])
-    assert parameter.grad is None
-
-
-def test_a_bucket_is_full_at_its_size_and_has_one_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "BUCKET_BYTES", 16)
-    sizes = [(1, torch.float32), (3, torch.float32), (2, torch.float32), (1, torch.float64), (9, torch.float64)]
-    gradients = [torch.zeros(count, dtype=dtype) for count, dtype in sizes]
-    buckets = [[len(gradient) for gradient in bucket] for bucket in distributed._buckets(gradients)]
-    assert buckets == [[1, 3], [2], [1, 9]]
-    assert list(distributed._buckets([])) == []
 
 
 def test_the_single_run(single: Adaptation) -> None:
@@ -101,18 +70,6 @@ def test_sums(processes: list[dict[str, Any]]) -> None:
     expected = {2: (2.0, [1.0, 2.0, -0.5]), 3: (4.5, [3.0, 3.0, -0.75])}[len(processes)]
     for found in processes:
         assert (found["sum"], found["sums"]) == expected
-
-
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("key", ["gradients", "gradients in small buckets"])
-def test_gradients_are_added_up(processes: list[dict[str, Any]], key: str) -> None:
-    factor = {2: 3.0, 3: 6.0}[len(processes)]
-    for found in processes:
-        everywhere, in_one, nowhere, in_another = found[key]
-        assert everywhere == [factor, 10 * factor]
-        assert in_one == [3.0, 4.0]
-        assert nowhere is None
-        assert in_another == [0.1, 0.2, 0.3]
 
 
 @pytest.mark.timeout(120)

@@ -16,7 +16,8 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
+from dusa_ignite.distributed.collectives import global_sum
+from dusa_ignite.distributed.gradients import all_reduce_gradients
 from dusa_ignite.engine import TaskEvents, create_adaptation_engine
 from dusa_ignite.errors import UserError
 from dusa_ignite.handlers import AtomicSaver, RunCheckpoint, TaskResults

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from dusa_ignite.distributed.collectives import global_sum, local
 from dusa_ignite.runs.bench.models import Built
 
 
@@ -32,7 +33,7 @@ def first_update(built: Built) -> FirstUpdate:
 
     def keep(*_: object) -> None:
         for name, parameters in learning.items():
-            kept[name] = [None if p.grad is None else p.grad.detach().to("cpu", copy=True) for p in parameters]
+            kept[name] = [None if p.grad is None else local(p.grad).detach().to("cpu", copy=True) for p in parameters]
 
     hook = built.optimizer.register_step_pre_hook(keep) if built.optimizer else None
     try:
@@ -51,7 +52,10 @@ def loss_difference(own: FirstUpdate, other: FirstUpdate) -> float:
 
 
 def gradient_differences(own: FirstUpdate, other: FirstUpdate) -> dict[str, float]:
-    """||a - b|| / ||b|| by model, over all its parameters together, b the other's; where both have gradients."""
+    """||a - b|| / ||b|| by model, over all its parameters together, b the other's; where both have gradients.
+
+    All processes take part: what is spread over them counts as a whole.
+    """
     both = own.gradients.keys() & other.gradients.keys()
     found = {}
     for name in sorted(both):
@@ -74,4 +78,4 @@ def _both(a: torch.Tensor | None, b: torch.Tensor | None) -> tuple[torch.Tensor,
 
 
 def _norm(tensors: Iterable[torch.Tensor]) -> float:
-    return math.sqrt(sum(float(tensor.norm(dtype=torch.float64)) ** 2 for tensor in tensors))
+    return math.sqrt(global_sum(sum(float(tensor.norm(dtype=torch.float64)) ** 2 for tensor in tensors)))

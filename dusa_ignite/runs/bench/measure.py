@@ -11,6 +11,7 @@ import ignite.distributed as idist
 import torch
 
 from dusa_ignite.config import Config
+from dusa_ignite.distributed.rank_zero import on_rank_zero
 from dusa_ignite.errors import UserError
 from dusa_ignite.runs.bench.first_update import FirstUpdate, first_update, gradient_differences, loss_difference
 from dusa_ignite.runs.bench.flops import flops_of, footprint_of
@@ -90,7 +91,7 @@ def _as_error(row: Row) -> Iterator[None]:
 
 def _measured(config: Config, row: Row, plan: Plan, *, textbook: bool, afterwards: Afterwards | None) -> FirstUpdate:
     row.batch_size, row.micro_batch_size = config.data.batch_size, int(config.data.micro_batch_size)
-    memory = check_memory(config, refuse=config.run.memory_check, whole_run=False)
+    memory = on_rank_zero(lambda: check_memory(config, refuse=config.run.memory_check, whole_run=False))
     row.estimate = memory.needs[0].total if memory.needs else None
     _reckon(config, row)
     with explained(config, whole_run=False):
@@ -137,7 +138,8 @@ def _tell(row: Row, spread: Spread, *, ceiling: float) -> None:
     row.images_per_second = (row.batch_size / spread.median, row.batch_size / high, row.batch_size / low)
     row.ceiling = ceiling
     if row.tflop_per_image is not None:
-        row.of_ceiling = 1e12 * row.tflop_per_image * row.images_per_second[0] / ceiling
+        each = 1e12 * row.tflop_per_image * row.images_per_second[0] / idist.get_world_size()
+        row.of_ceiling = each / ceiling
 
 
 def describe_device() -> str:

@@ -15,6 +15,7 @@ from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.runs import assemble, assemble_models
 from dusa_ignite.runs.bench.textbook import Textbook
 from dusa_ignite.runs.numerics import autocast_dtype, half_precision, model_dtype
+from dusa_ignite.runs.parallel import fit_for_processes
 
 
 @dataclass
@@ -45,6 +46,9 @@ def build(config: Config, *, pixels: int, textbook: bool) -> Built:
         classifier, guide = assemble_models.classifier_of(config), assemble_models.guide_of(config)
     if guide is not None and config.transformer is not None and config.transformer.checkpoint == "random":
         fill_zeros(guide.transformer)
+    if idist.get_world_size() > 1:
+        sharded = config.distributed.strategy == "fsdp"
+        fit_for_processes(classifier, guide, smallest_batch=config.data.batch_size, sharded=sharded)
     assemble_models.compile_models(config, classifier, guide)
     optimizer = assemble_models.optimizer_of(config, classifier, guide)
     method = assemble_models.method_of(config, classifier, guide, optimizer)
@@ -62,13 +66,14 @@ def fill_zeros(model: torch.nn.Module) -> None:
 
 
 def random_batch(count: int, *, pixels: int) -> Batch:
-    """A batch of noise, always the same."""
+    """This process's share of a batch of noise, which is always the same."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, pixels, pixels), dtype=torch.uint8, generator=generator)
+    own = torch.arange(count).tensor_split(idist.get_world_size())[idist.get_rank()]
     return {
-        "images": images,
-        "labels": torch.zeros(count, dtype=torch.int64),
-        "index": torch.arange(count),
+        "images": images[own],
+        "labels": torch.zeros(len(own), dtype=torch.int64),
+        "index": own,
         "task": "noise",
         "first": True,
         "last": True,

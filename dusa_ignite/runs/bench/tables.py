@@ -8,6 +8,7 @@ from dusa_ignite.results.tables import text_table
 from dusa_ignite.runs.bench.bench import Result
 from dusa_ignite.runs.bench.machine import Ceilings
 from dusa_ignite.runs.bench.parts import Part
+from dusa_ignite.runs.bench.processes import told
 from dusa_ignite.runs.bench.row import Row
 from dusa_ignite.runs.bench.variants import SHIPPED
 
@@ -24,7 +25,7 @@ def report(result: Result) -> str:
     heading = (
         f"{about['config']}, {about['method']}, size {about['size']}, updates of {about['batch_size']} images; "
         f"{about['cpu_cores']} cores, {about['torch_threads']} threads, {', '.join(about['gpus']) or 'no GPU'}, "
-        f"{about['device']}"
+        f"{about['device']}{told(about['processes'], result.sums, result.rows)}"
     )
     trained = next((row.trained_parameters for row in result.rows if row.trained_parameters), 0)
     sections = [

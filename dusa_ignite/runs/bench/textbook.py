@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 
 from dusa_ignite.engine import Batch
@@ -37,12 +38,15 @@ class Textbook:
         method: ``dusa``, whose models, options, draws, candidates and optimizer's step are taken.
 
     Raises:
-        ConfigError: the method is not ``dusa``, or not all of its candidates carry the guide's gradient.
+        ConfigError: the method is not ``dusa``, or not all of its candidates carry the guide's gradient; or there are
+            several processes.
     """
 
     def __init__(self, method: Method) -> None:
         if method.options.name != "dusa" or method.options.transformer_backward != "all":
             raise ConfigError("textbook is the update of method.name=dusa with method.transformer_backward=all")
+        if idist.get_world_size() > 1:
+            raise ConfigError("textbook is the update of a single process")
         self.method: Any = method
 
     def __call__(self, engine: object, batch: Batch) -> dict[str, Any]:

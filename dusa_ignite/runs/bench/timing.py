@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from dusa_ignite.distributed.collectives import global_max
+
 PROC = Path("/proc/self")
 
 
@@ -40,12 +42,12 @@ class Spread:
 
 
 def seconds(action: Callable[[], Any]) -> float:
-    """How long an action takes, GPU work included."""
+    """How long an action takes, GPU work included; all processes take part, and the slowest counts."""
     _synchronize()
     begun = time.perf_counter()
     action()
     _synchronize()
-    return time.perf_counter() - begun
+    return global_max(time.perf_counter() - begun)
 
 
 def repeated(
@@ -56,18 +58,17 @@ def repeated(
     most: int | None = None,
     between: Callable[[], Any] = lambda: None,
 ) -> Spread:
-    """Repeat an action until a time is over.
+    """Repeat an action until a time is over, equally often in all processes.
 
     Args:
         action: what is timed.
-        limit: seconds, after which no further repetition begins.
+        limit: seconds that all of them took, after which no further repetition begins.
         least: so many are made in any case, >= 1.
         most: and no more than so many; ``None`` = no limit.
         between: called after each of them; its time is not among theirs.
     """
     times: list[float] = []
-    begun = time.perf_counter()
-    while len(times) < least or (time.perf_counter() - begun < limit and len(times) != most):
+    while len(times) < least or (sum(times) < limit and len(times) != most):
         times.append(seconds(action))
         between()
     return Spread(tuple(times))
@@ -88,7 +89,15 @@ def forget_peaks() -> bool:
 
 
 def peak_memory() -> int | None:
-    """The most bytes held since then: on the GPU where there is one, else by the process; ``None`` = nobody says."""
+    """The most bytes held since then, in the process that held most; ``None`` = nobody says.
+
+    On the GPU where there is one, else by the process.
+    """
+    own = _own_peak_memory()
+    return None if own is None else int(global_max(own))
+
+
+def _own_peak_memory() -> int | None:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     try:
