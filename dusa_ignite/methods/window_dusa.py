@@ -15,6 +15,7 @@ from pydantic import Field
 from dusa_ignite.distributed.collectives import all_reduce_gradients, global_sum
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.footprint import Footprint, SlidingWindows
 from dusa_ignite.methods.step import finite_step
 from dusa_ignite.models.views import Images
 from dusa_ignite.segmentation.backward import NoisedWindow, backpropagate_windows
@@ -69,6 +70,16 @@ class WindowDusa(Method):
 
     problems = ("segmentation",)
     guided = True
+
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:
+        """A prediction per window and class; with the sampled backward, one per window has a graph."""
+        sampled = options.guide_backward == "sampled"
+        return Footprint(
+            guide_passes=1 if sampled else options.max_classes,
+            guide_passes_alone=options.max_classes if sampled else 0,
+            windows=SlidingWindows(options.window, options.stride),
+        )
 
     def __init__(self, options: Options | None = None, **parts: Any) -> None:
         super().__init__(options, **parts)

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from dusa_ignite.models.guides.activation_checkpointing import checkpointed
 from dusa_ignite.models.guides.paths import ddpm
-from dusa_ignite.models.guides.vae import PIXEL_CHANNELS, load_vae
+from dusa_ignite.models.guides.vae import PIXEL_CHANNELS, without_decoder
 from dusa_ignite.segmentation.load_guide import found_folder
 from dusa_ignite.segmentation.prompted_unet import PromptedUnet
 from dusa_ignite.segmentation.stored_prompts import EMBEDDINGS, PROMPTS
@@ -32,7 +32,7 @@ def window_guide_shapes(
 ) -> WindowGuide:
     """The guide that :func:`dusa_ignite.segmentation.load_guide.load_window_guide` returns, without any content.
 
-    Its VAE is taken for Stable Diffusion's, and its noising path is not to be used.
+    Its noising path is not to be used.
 
     Args:
         pretrained, controlnet, window, trainable, autocast_dtype, activation_checkpointing: see there.
@@ -41,9 +41,9 @@ def window_guide_shapes(
     Raises:
         Exception: something is missing or does not fit; what it is, loading the guide says.
     """
-    from diffusers import ControlNetModel, UNet2DConditionModel
+    from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
-    small = (PROMPTS, *(f"{part}/{CONFIG}" for part in ("unet", "text_encoder")))
+    small = (PROMPTS, *(f"{part}/{CONFIG}" for part in ("unet", "vae", "text_encoder")))
     folder = found_folder(pretrained, source="unet.pretrained", patterns=small)
     unet = UNet2DConditionModel.from_config(_config(folder / "unet"))
     control = None
@@ -53,12 +53,15 @@ def window_guide_shapes(
     if activation_checkpointing:
         for model in (unet, control) if control is not None else (unet,):
             model.enable_gradient_checkpointing(checkpointed)
+    vae = None
+    if unet.config.in_channels != PIXEL_CHANNELS:
+        vae = without_decoder(AutoencoderKL.from_config(_config(folder / "vae"))).requires_grad_(False)
     embeddings = torch.empty(num_classes, _tokens(folder), unet.config.cross_attention_dim)
     return WindowGuide(
         PromptedUnet(unet, controlnet=control, embeddings=embeddings).requires_grad_(trainable),
         path=ddpm,
         image_size=window,
-        vae=None if unet.config.in_channels == PIXEL_CHANNELS else load_vae("random"),
+        vae=vae,
         autocast_dtype=autocast_dtype,
     ).eval()
 
