@@ -68,7 +68,7 @@ def transformer_usage(guide: Guide, passes: int, *, graph: bool, embedded: bool)
         return transformer.forward_embedded(noised, times, vectors)  # type: ignore[operator]
 
     present = [*weights(transformer), noised, times, classes]
-    return usage(predict, present=present, graph=graph, half=guide.autocast_dtype)
+    return usage(predict, present=present, graph=graph, half=guide.autocast_dtype, casts_kept=not guide.is_sharded)
 
 
 def encoding_usage(guide: Guide, images: int) -> Usage:

@@ -17,7 +17,7 @@ from dusa_ignite.distributed.launch import launch
 from dusa_ignite.errors import USER_ERROR
 from dusa_ignite.methods import PixelCotta, WindowDusa
 from dusa_ignite.methods.footprint import SlidingWindows
-from dusa_ignite.models.live_memory import usage
+from dusa_ignite.models.live_memory import LiveMemory, usage
 from dusa_ignite.models.model_memory import bytes_of, classifier_usage, trained, transformer_usage, weights
 from dusa_ignite.runs import assemble, memory
 from dusa_ignite.runs.adapt import adapt
@@ -111,6 +111,24 @@ def test_what_needs_less() -> None:
     assert activations("method.guide_backward=sampled") < 0.3 * whole  # a class of four
     assert activations("unet.activation_checkpointing=blocks") < 0.5 * whole
     assert memory_of(canvases("unet.trainable=false")).parts["gradients"] == 346_987 * 4
+
+
+@pytest.mark.parametrize("blocks", ["none", "blocks"])
+def test_half_precision_takes_what_torch_takes(blocks: str) -> None:
+    """Weights that were cast stay so until the end of an update, also where blocks are computed again."""
+    config = canvases("run.precision=bfloat16", f"unet.activation_checkpointing={blocks}")
+    guide, shapes = guide_of(config, DIGITS), shapes_of(config).guide
+    assert guide is not None
+    assert shapes is not None
+    x_t, times, classes = torch.rand(4, 3, 32, 32), torch.full((4,), 300), torch.arange(4)[:, None]
+    live = LiveMemory([*weights(guide), x_t, times, classes])
+    with live, guide.weights_cast_once(x_t.device):
+        predicted = guide.predict(x_t, times, classes)
+        graph = live.now
+        predicted.sum().backward()
+    measured = transformer_usage(shapes, 4, graph=True, embedded=False)
+    assert measured.graph == pytest.approx(graph, rel=0.02)
+    assert measured.peak == pytest.approx(live.peak, rel=0.02)
 
 
 # Images one by one
