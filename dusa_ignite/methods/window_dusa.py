@@ -95,9 +95,13 @@ class WindowDusa(Method):
         """One update, with the graph of the segmenter for one image and of ``micro_batch_size`` predictions at once.
 
         Returns:
-            A step whose logits are (B, C, h, w) at the segmenter's own resolution. Images that differ in size must come
-            one by one.
+            A step whose logits are (B, C, h, w) at the segmenter's own resolution.
+
+        Raises:
+            DataError: images differ in their size after resizing; such images must come one by one.
         """
+        if isinstance(images, list):
+            images = self.classifier.crop(images)
         total = int(global_sum(len(batch["index"])))
         generators = sample_generators(self.seed, batch["task"], batch["index"])
         scaler = self.scaler or torch.amp.GradScaler(enabled=False)
