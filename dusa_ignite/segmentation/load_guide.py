@@ -1,4 +1,4 @@
-"""The guides ``controlnet`` and ``unet``: read from folders or repositories of the shape of Stable Diffusion 1.x.
+"""UNets, with a ControlNet or without, read from folders or repositories of the shape of Stable Diffusion 1.x.
 
 Two of its parts may be missing. ``prompts.safetensors`` stands in for tokenizer and text encoder, see
 :mod:`dusa_ignite.segmentation.stored_prompts`; and a UNet of three channels needs no VAE, it works on pixels.
