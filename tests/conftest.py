@@ -32,7 +32,7 @@ def _one_thread() -> None:
 def _cheap_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is replaced in the tests of just that."""
     file = request.path.name
-    if file not in ("test_memory.py", "test_check.py"):
+    if file not in ("test_memory.py", "test_segmentation_memory.py", "test_check.py"):
         cheap_runs.leave_out_passes(monkeypatch)
         cheap_runs.build_shapes_once(monkeypatch)
     if file not in ("test_digits.py", "test_corruptions.py"):

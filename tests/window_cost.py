@@ -3,8 +3,8 @@
     python tests/window_cost.py [--classes 20] [--micro-batch 4]
 
 Nothing is computed: Stable Diffusion 1.5, its ControlNet, its VAE and SegFormer-B5 are built on torch's meta
-device, without weights, and what a forward pass keeps for the backward pass is added up. The update's own arithmetic is
-left out, as is what an allocator takes beyond what is asked for.
+device, without weights, and passes are measured as for the estimate of memory before a run. The update's own arithmetic
+is left out, as is what an allocator takes beyond what is asked for.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
+from dusa_ignite.models.guides.activation_checkpointing import checkpointed
+from dusa_ignite.models.guides.paths import ddpm
 from dusa_ignite.models.guides.vae import SD_VAE
+from dusa_ignite.models.live_memory import usage
+from dusa_ignite.models.model_memory import transformer_usage, weights
 from dusa_ignite.segmentation.prompted_unet import PromptedUnet
+from dusa_ignite.segmentation.window_guide import WindowGuide
 
 WINDOW, LATENT, CLASSES, TOKENS, WIDTH = 512, 64, 150, 77, 768
 UNET: dict[str, Any] = {
@@ -73,15 +78,16 @@ def main() -> None:
     whole = pairs - last + 3 * pairs  # all but the last piece are predicted twice; a backward pass is two forward ones
     print(f"  all classes learn            {forward * whole:8.1f} TFLOP ({whole} forward passes)")
     print(f"  guide_backward=sampled       {forward * (pairs + 3):8.1f} TFLOP ({pairs + 3} forward passes)")
-    for kept, meaning in ((False, "none"), (True, "blocks")):
-        guide.train(kept)  # diffusers checkpoints in training alone
-        if kept:
-            guide.checkpoint_blocks()
-        held = activations(predict(given.micro_batch), guide) / 2
-        print(f"  activations, checkpointing={meaning:7} {held / GIB:6.1f} GiB")
+    joined = WindowGuide(guide, path=ddpm, image_size=WINDOW, vae=vae, autocast_dtype=torch.bfloat16)
+    for meaning in ("none", "blocks"):
+        if meaning == "blocks":
+            for part in (unet, control):
+                part.enable_gradient_checkpointing(checkpointed)
+        held = transformer_usage(joined, given.micro_batch, graph=True, embedded=False)
+        print(f"  activations, checkpointing={meaning:7} {held.graph / GIB:6.1f} GiB, {held.peak / GIB:.1f} at most")
     learnt = size(guide) + size(segmenter)
-    own = activations(lambda: segmenter(pixel_values=image), segmenter)
-    print(f"  activations of the segmenter        {own / GIB:6.1f} GiB")
+    own = usage(lambda: segmenter(pixel_values=image).logits, present=weights(segmenter), graph=True)
+    print(f"  activations of the segmenter        {own.graph / GIB:6.1f} GiB, {own.peak / GIB:.1f} at most")
     print(f"  parameters, gradients, two moments  {16 * learnt / GIB:6.1f} GiB in float32, {learnt / 1e6:.0f} M learn")
     print(f"  and the source state of resets      {4 * learnt / GIB:6.1f} GiB in host memory or on the GPU")
 
@@ -96,24 +102,6 @@ def operations(run: Callable[[], Any]) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         run()
     return counter.get_total_flops()
-
-
-def activations(run: Callable[[], Any], model: nn.Module) -> int:
-    """Bytes that a call keeps for its backward pass, besides the model's own tensors; in float32."""
-    own = {tensor.untyped_storage()._cdata for tensor in [*model.parameters(), *model.buffers()]}
-    held: dict[Any, int] = {}
-    alive: list[torch.Tensor] = []
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        place = tensor.untyped_storage()._cdata
-        if place not in own:
-            held[place] = tensor.untyped_storage().nbytes()
-            alive.append(tensor)  # so that no other storage takes its place
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        run()
-    return sum(held.values())
 
 
 if __name__ == "__main__":

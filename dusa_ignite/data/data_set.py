@@ -29,6 +29,8 @@ class DataSet(Section):
 
     problem: ClassVar[ProblemName] = "classification"
     """What its images are labelled for."""
+    ratio: ClassVar[float] = 4 / 3
+    """Of its images' sides, the longer over the shorter one, where models see them whole; to estimate memory by."""
 
     name: str = Field(description="the data set")
     batch_size: int = Field(default=64, ge=1, le=65536, description="images per update, over all processes, >= 1")

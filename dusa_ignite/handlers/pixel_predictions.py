@@ -96,7 +96,7 @@ class PixelPredictionLog(AppendedFile):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(labels).save(path)
         except OSError as error:
-            logger.warning("%s: not written, the run goes on: %s", path, error.strerror)
+            logger.warning("%s: not written, the run goes on: %s", path, error.strerror or error)
 
 
 def predictions_of(index: torch.Tensor, output: Any) -> list[Predicted]:

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class SlidingWindows(NamedTuple):
+    """What of an image the guide is shown at a time, in pixels."""
+
+    side: int
+    stride: int
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,9 @@ class Footprint:
         guide_share: the share of a micro-batch's images that have those, in (0, 1].
         guide_passes_alone: further ones, without a graph.
         through_guide: the gradient reaches the classifier through the guide, be that trained or not.
+        windows: the guide sees windows of an image; ``guide_passes`` and ``guide_passes_alone`` are then those of a
+            window, one per class, and a micro-batch is one of passes. Images come one by one.
+        largest_scale: at which images are seen, one by one and without a graph.
     """
 
     classifiers: int = 0
@@ -32,6 +43,8 @@ class Footprint:
     guide_share: float = 1.0
     guide_passes_alone: int = 0
     through_guide: bool = False
+    windows: SlidingWindows | None = None
+    largest_scale: float = 1.0
 
     @property
     def predictions(self) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from dusa_ignite.methods.base import Method
 from dusa_ignite.methods.cotta import Cotta
+from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.models.views import Images
 from dusa_ignite.utils.section import as_tuple, distinct
 
@@ -52,6 +53,11 @@ class PixelCotta(Cotta):
         )
 
     problems = ("segmentation",)
+
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:  # type: ignore[override]
+        """Teacher and source model; the teacher sees enlarged images."""
+        return Footprint(classifiers=2, largest_scale=max(options.scales))
 
     @torch.no_grad()
     def averaged_prediction(self, images: Images, generators: list[torch.Generator]) -> torch.Tensor:

@@ -16,6 +16,7 @@ from dusa_ignite.distributed.collectives import global_sum
 from dusa_ignite.distributed.gradients import all_reduce_gradients
 from dusa_ignite.engine import Batch
 from dusa_ignite.methods.base import Method, Step
+from dusa_ignite.methods.footprint import Footprint, SlidingWindows
 from dusa_ignite.methods.step import finite_step
 from dusa_ignite.models.views import Images
 from dusa_ignite.segmentation.backward import NoisedWindow, backpropagate_windows
@@ -71,6 +72,16 @@ class WindowDusa(Method):
     problems = ("segmentation",)
     guided = True
 
+    @classmethod
+    def footprint(cls, options: Options) -> Footprint:
+        """A prediction per window and class; with the sampled backward, one per window has a graph."""
+        sampled = options.guide_backward == "sampled"
+        return Footprint(
+            guide_passes=1 if sampled else options.max_classes,
+            guide_passes_alone=options.max_classes if sampled else 0,
+            windows=SlidingWindows(options.window, options.stride),
+        )
+
     def __init__(self, options: Options | None = None, **parts: Any) -> None:
         super().__init__(options, **parts)
         if self.options.window > self.classifier.image_size:
@@ -85,9 +96,13 @@ class WindowDusa(Method):
         """One update, with the graph of the segmenter for one image and of ``micro_batch_size`` predictions at once.
 
         Returns:
-            A step whose logits are (B, C, h, w) at the segmenter's own resolution. Images that differ in size must come
-            one by one.
+            A step whose logits are (B, C, h, w) at the segmenter's own resolution.
+
+        Raises:
+            DataError: images differ in their size after resizing; such images must come one by one.
         """
+        if isinstance(images, list):
+            images = self.classifier.crop(images)
         total = int(global_sum(len(batch["index"])))
         generators = sample_generators(self.seed, batch["task"], batch["index"])
         scaler = self.scaler or torch.amp.GradScaler(enabled=False)

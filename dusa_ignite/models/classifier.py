@@ -149,6 +149,10 @@ class Classifier(nn.Module):
             return self._single(images)
         return self._logits(images)
 
+    def forward_resized(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of images (B, 3, H, W) in [0, 1] that are taken at the size that they have."""
+        return self._logits_of(self._normalised(images))
+
     def no_logits(self) -> torch.Tensor:
         """What :meth:`forward` returns for no images."""
         return self.mean.new_empty(0, self.num_classes)

@@ -44,6 +44,7 @@ def usage(
     present: Iterable[torch.Tensor],
     graph: bool,
     half: torch.dtype | None = None,
+    casts_kept: bool = False,
 ) -> Usage:
     """What a computation on the meta device would take.
 
@@ -52,9 +53,10 @@ def usage(
         present: tensors that are there before and after it, such as parameters; their gradients are not.
         graph: whether there is a backward pass at all; not made where nothing in ``compute`` requires a gradient.
         half: the dtype of autocast, which the meta device itself does not know; ``None`` = none.
+        casts_kept: whether a weight that was cast to it stays so until the end, as in autocast's cache.
     """
     live = LiveMemory(present)
-    with torch.set_grad_enabled(graph), live, AsOnDevice(half):
+    with torch.set_grad_enabled(graph), live, AsOnDevice(half, casts={} if casts_kept else None):
         result = compute()
         kept = live.now
         if result.requires_grad:
@@ -102,13 +104,15 @@ class AsOnDevice(TorchFunctionMode):
 
     Args:
         half: the dtype of autocast for layers, convolutions and products; ``None`` = none.
+        casts: weights that were cast, by the ids of the weights; filled here. ``None`` = they are cast every time.
     """
 
     active: ClassVar[list[AsOnDevice]] = []
 
-    def __init__(self, half: torch.dtype | None = None) -> None:
+    def __init__(self, half: torch.dtype | None = None, *, casts: dict[int, torch.Tensor] | None = None) -> None:
         super().__init__()
         self.half = half
+        self.casts = casts
 
     def __enter__(self) -> AsOnDevice:
         AsOnDevice.active.append(self)
@@ -128,13 +132,22 @@ class AsOnDevice(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def _cast(self, value: Any) -> Any:
-        is_float = isinstance(value, torch.Tensor) and value.dtype is torch.float32
-        return value.to(self.half) if is_float and self.half is not None else value
+        if self.half is None or not isinstance(value, torch.Tensor) or value.dtype is not torch.float32:
+            return value
+        is_weight = value.is_leaf and value.requires_grad and torch.is_grad_enabled()  # those that autocast caches
+        if self.casts is None or not is_weight:
+            return value.to(self.half)
+        if id(value) not in self.casts:
+            self.casts[id(value)] = value.to(self.half)
+        return self.casts[id(value)]
 
 
 def recomputed() -> tuple[AbstractContextManager, AbstractContextManager]:
     """Contexts of a pass and of the same pass made again on the way back, where torch has left all modes."""
-    return nullcontext(), AsOnDevice(AsOnDevice.active[-1].half) if AsOnDevice.active else nullcontext()
+    if not AsOnDevice.active:
+        return nullcontext(), nullcontext()
+    outer = AsOnDevice.active[-1]
+    return nullcontext(), AsOnDevice(outer.half, casts=outer.casts)
 
 
 class _FusedAttention(torch.autograd.Function):

@@ -27,11 +27,25 @@ def trained(model: nn.Module) -> list[torch.Tensor]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def classifier_usage(classifier: Classifier, images: int, *, graph: bool) -> Usage:
-    """A pass of so many images, in the classifier's own size, and the way back where there is a ``graph``."""
-    size, some = classifier.image_size, next(classifier.parameters())
-    batch, half = some.new_empty(images, 3, size, size), classifier.autocast_dtype
-    return usage(lambda: classifier(batch), present=[*weights(classifier), batch], graph=graph, half=half)
+def classifier_usage(
+    classifier: Classifier, images: int, *, graph: bool, sides: tuple[int, int] | None = None
+) -> Usage:
+    """A pass of so many images, and the way back where there is a ``graph``.
+
+    Args:
+        classifier: one that takes images one by one is measured with a single one.
+        images: >= 1.
+        graph: see :func:`dusa_ignite.models.live_memory.usage`.
+        sides: (H, W) of the images; ``None`` = squares of the classifier's own size.
+    """
+    height, width = sides or (classifier.image_size, classifier.image_size)
+    together, some = classifier.normalises_together, next(classifier.parameters())
+    batch, half = some.new_empty(images if together else 1, 3, height, width), classifier.autocast_dtype
+    present = [*weights(classifier), batch]
+    measured = usage(lambda: classifier.forward_resized(batch), present=present, graph=graph, half=half)
+    if together:
+        return measured
+    return Usage(images * measured.graph, (images - 1) * measured.graph + measured.peak)
 
 
 def transformer_usage(guide: Guide, passes: int, *, graph: bool, embedded: bool) -> Usage:
@@ -54,7 +68,7 @@ def transformer_usage(guide: Guide, passes: int, *, graph: bool, embedded: bool)
         return transformer.forward_embedded(noised, times, vectors)  # type: ignore[operator]
 
     present = [*weights(transformer), noised, times, classes]
-    return usage(predict, present=present, graph=graph, half=guide.autocast_dtype)
+    return usage(predict, present=present, graph=graph, half=guide.autocast_dtype, casts_kept=not guide.is_sharded)
 
 
 def encoding_usage(guide: Guide, images: int) -> Usage:

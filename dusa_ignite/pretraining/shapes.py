@@ -7,6 +7,7 @@ Both are trained on digits of the clean half of :mod:`dusa_ignite.data.digits`, 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from dusa_ignite.segmentation.load_segmenter import save_segmenter
 
 logger = logging.getLogger(__name__)
 
-SEGMENTER, GUIDE = "segmenter", "guide"
+MODELS: dict[str, tuple[Callable[..., Any], Callable[..., None]]] = {  # how each is trained and written; in this order
+    "segmenter": (train_segmenter, save_segmenter),
+    "guide": (train_guide, write_guide),
+}
 
 
 def pretrain(config: ShapesConfig, *, overwrite: bool = False) -> dict[str, Any]:
@@ -40,27 +44,20 @@ def pretrain(config: ShapesConfig, *, overwrite: bool = False) -> dict[str, Any]
     """
     transformers_for("pretrain: the segmenter of the canvases")
     folder = Path(config.output_dir)
-    make_free(folder, (SEGMENTER, GUIDE, METRICS), overwrite=overwrite)
+    make_free(folder, (*MODELS, METRICS), overwrite=overwrite)
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
     training, validation = draw_both(config)
-    segmenter, segmenter_metrics = train_segmenter(
-        config.segmenter,
-        training=training,
-        validation=validation,
-        generator=seed_all(config.seed, SEGMENTER),
-        log_every_seconds=config.log_every_seconds,
-    )
-    save_segmenter(segmenter, folder / SEGMENTER)
-    guide, guide_metrics = train_guide(
-        config.guide,
-        training=training,
-        validation=validation,
-        generator=seed_all(config.seed, GUIDE),
-        log_every_seconds=config.log_every_seconds,
-    )
-    write_guide(guide, folder / GUIDE)
-    metrics = {"seed": config.seed, SEGMENTER: segmenter_metrics, GUIDE: guide_metrics}
+    metrics: dict[str, Any] = {"seed": config.seed}
+    for name, (train, write) in MODELS.items():
+        model, metrics[name] = train(
+            getattr(config, name),
+            training=training,
+            validation=validation,
+            generator=seed_all(config.seed, name),
+            log_every_seconds=config.log_every_seconds,
+        )
+        write(model, folder / name)
     write_json(folder / METRICS, metrics)
     logger.info("models and metrics: %s", folder)
     return metrics

@@ -32,7 +32,7 @@ def make_segmenter(options: SegmenterTraining, *, side: int) -> Segmenter:
     Raises:
         UserError: transformers is not installed.
     """
-    transformers = transformers_for("pretrain: the segmenter of the shapes")
+    transformers = transformers_for("pretrain: the segmenter of the canvases")
     config = transformers.SegformerConfig(
         hidden_sizes=list(options.widths),
         depths=list(options.depths),

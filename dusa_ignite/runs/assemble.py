@@ -6,7 +6,6 @@ It goes the data's way: tasks and their stream, the models that see the images, 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import ignite.distributed as idist
@@ -22,10 +21,9 @@ from dusa_ignite.handlers.onnx_export import check_onnx
 from dusa_ignite.handlers.tracking import check_tracking
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.models import Classifier, Guide
-from dusa_ignite.models.metadata import metadata_of
 from dusa_ignite.problems import PROBLEMS
 from dusa_ignite.runs.assemble_models import (
-    check_guide_of,
+    classes_of,
     classifier_of,
     classifier_weights_of,
     clean_result_of,
@@ -40,8 +38,7 @@ from dusa_ignite.runs.assemble_models import (
     optimizer_of,
     restrict_models,
 )
-from dusa_ignite.runs.assemble_segmentation import segmenter_classes_of
-from dusa_ignite.runs.class_check import FoundData, check_classes
+from dusa_ignite.runs.class_check import FoundData
 from dusa_ignite.runs.learning import stateful_of
 from dusa_ignite.runs.memory_check import check_memory
 from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
@@ -191,31 +188,6 @@ def arranged(config: Config, found: FoundData) -> FoundData:
         ConfigError: the setting needs other tasks.
     """
     return found._replace(tasks=SETTINGS[config.setting].arrange(found.tasks))
-
-
-def classes_of(config: Config, tasks: Sequence[Task]) -> FoundData:
-    """The tasks of a data set, and what is known of their classes.
-
-    Raises:
-        CheckpointError: a file beside the classifier's weights cannot be read.
-        ConfigError: the data, the classifier and the guide disagree on the classes, their number or their order.
-    """
-    if config.problem == "segmentation":
-        return segmenter_classes_of(config, tasks)
-    given = config.classifier
-    metadata = metadata_of(
-        given.checkpoint, name=given.name, pretrained=given.pretrained, num_classes=given.num_classes
-    )
-    found = check_classes(
-        tasks,
-        num_classes=given.num_classes,
-        data=config.data.name,
-        from_folders=getattr(config.data, "classes", ()) is None,
-        known=metadata.class_names,
-        source=metadata.names_source,
-    )
-    check_guide_of(config, found.class_names)
-    return found
 
 
 def score_over_of(config: Config, tasks: list[Task]) -> ScoreOver | None:

@@ -9,13 +9,8 @@ import ignite.distributed as idist
 from dusa_ignite.config import Config
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.models.metadata import metadata_of
-from dusa_ignite.runs.assemble_models import (
-    check_guide_of,
-    classifier_of,
-    compile_models,
-    guide_of,
-    micro_batch_size_of,
-)
+from dusa_ignite.runs.assemble_classification import check_guide_of
+from dusa_ignite.runs.assemble_models import classifier_of, compile_models, guide_of, micro_batch_size_of
 from dusa_ignite.runs.numerics import set_up_torch
 
 

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 import ignite.distributed as idist
 import torch
 
 from dusa_ignite.config import Config
+from dusa_ignite.data import Task
 from dusa_ignite.data.clean import clean_images_of
-from dusa_ignite.errors import CheckpointError, ConfigError
+from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import HarmMonitor, NormEMA
 from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
-from dusa_ignite.models import Classifier, Guide, build_classifier, load_transformer, load_vae
+from dusa_ignite.models import Classifier, Guide
 from dusa_ignite.models.compiled import check_compiler, compile_blocks
-from dusa_ignite.models.guides import find_family
-from dusa_ignite.models.guides.activation_checkpointing import checkpoint_blocks
-from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
-from dusa_ignite.models.metadata import names_in
 from dusa_ignite.runs import learning
-from dusa_ignite.runs.assemble_segmentation import segmenter_of, window_guide_of
-from dusa_ignite.runs.class_check import check_guide
+from dusa_ignite.runs.assemble_classification import CLASSIFICATION
+from dusa_ignite.runs.assemble_segmentation import SEGMENTATION
+from dusa_ignite.runs.builders import META as META
+from dusa_ignite.runs.class_check import FoundData
 from dusa_ignite.runs.clean_check import CleanResult, measure_clean
-from dusa_ignite.runs.learning import build_method, build_monitor, build_optimizer, let_early_norms_learn, scaler_for
-from dusa_ignite.runs.numerics import autocast_dtype, half_precision, model_dtype
+from dusa_ignite.runs.learning import build_method, build_monitor, build_optimizer, scaler_for
 
-META = torch.device("meta")
+BUILDERS = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION}
 
 
 def learns(config: Config) -> bool:
     """Whether the method changes any parameter."""
     return find_method(config.method.name).trains != "nothing"
+
+
+def classes_of(config: Config, tasks: Sequence[Task]) -> FoundData:
+    """The tasks of a data set, and what is known of their classes.
+
+    Raises:
+        CheckpointError: a file beside the classifier's weights cannot be read.
+        ConfigError: the data, the classifier and the guide disagree on the classes, their number or their order.
+    """
+    return BUILDERS[config.problem].classes(config, tasks)
 
 
 def classifier_of(config: Config, *, shapes_only: bool = False) -> Classifier:
@@ -43,93 +50,34 @@ def classifier_of(config: Config, *, shapes_only: bool = False) -> Classifier:
         shapes_only: on torch's meta device instead, without its weights.
 
     Raises:
-        CheckpointError: timm does not know it, or its weights are missing or do not fit.
-        ConfigError: it has no layers of the kind that the method trains.
+        CheckpointError: it is not known, or its weights are missing or do not fit.
+        ConfigError: it has other classes than the config says, or no layers of the kind that the method trains.
+        UserError: a package that it needs is not installed.
     """
-    if config.problem == "segmentation":
-        return segmenter_of(config)
-    method = find_method(config.method.name)
-    options = dict(config.classifier)
-    options["pretrained"] = options["pretrained"] and options["checkpoint"] is None and not shapes_only
-    if method.source_statistics:
-        options["batch_norm"] = "source"
-    if method.trains == "nothing":
-        options["trainable"] = "none"
-    half, channels_last = half_precision(options.pop("precision")), options.pop("channels_last")
-    classifier = build_classifier(options.pop("name"), **options, load=not shapes_only)
-    classifier = classifier.to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
-    classifier.compute_in(half, channels_last=channels_last)
-    if method.trains == "early_norms":
-        let_early_norms_learn(classifier)
-    return classifier
+    return BUILDERS[config.problem].classifier(config, shapes_only=shapes_only)
 
 
 def guide_of(config: Config, class_names: Sequence[str] = (), *, shapes_only: bool = False) -> Guide | None:
-    """VAE, path and transformer on their device; ``None`` where the method needs none.
+    """The guide on its device; ``None`` where the method needs none.
 
     Args:
         config: the whole.
         class_names: of the data; a guide that is told the classes in words needs them.
         shapes_only: on torch's meta device instead, without their weights; the VAE is taken for Stable Diffusion's.
     """
-    if config.problem == "segmentation":
-        return window_guide_of(config, class_names)
     if not find_method(config.method.name).guided:
         return None
-    assert config.transformer is not None
-    assert config.path is not None
-    in_latents = config.vae.pretrained is not None
-    options = config.transformer.model_dump(exclude={"image_size", "trainable", "activation_checkpointing"})
-    checkpoint, vae = options.pop("checkpoint"), config.vae.pretrained
-    if shapes_only:
-        checkpoint, vae = "random", vae and "random"
-    transformer = load_transformer(
-        checkpoint,
-        latent_size=config.transformer.image_size // (DOWNSAMPLING if in_latents else 1),
-        in_channels=LATENT_CHANNELS if in_latents else PIXEL_CHANNELS,
-        **options,
-    )
-    if not config.transformer.trainable:
-        transformer.requires_grad_(False)
-    if config.transformer.activation_checkpointing == "blocks":
-        checkpoint_blocks(transformer)
-    guide = Guide(
-        transformer,
-        path=find_family(config.transformer.family).paths[config.path.name],
-        image_size=config.transformer.image_size,
-        vae=load_vae(vae) if vae is not None else None,
-        scaling_factor=config.vae.scaling_factor,
-        autocast_dtype=autocast_dtype(config.run.precision),
-    )
-    return guide.eval().to(META if shapes_only else idist.device(), model_dtype(config.run.precision))
+    return BUILDERS[config.problem].guide(config, class_names, shapes_only=shapes_only)
 
 
 def classifier_weights_of(config: Config) -> str:
     """Where the classifier's weights come from."""
-    given = config.classifier
-    if config.problem == "segmentation":
-        return f"of {given.name}"
-    return given.checkpoint or (f"of timm, {given.name}" if given.pretrained else "random")
+    return BUILDERS[config.problem].classifier_weights(config)
 
 
 def guide_weights_of(config: Config) -> str | None:
-    """Where the guide's weights come from."""
-    if config.problem == "segmentation":
-        return None if config.unet is None else config.unet.pretrained
-    return None if config.transformer is None else config.transformer.checkpoint
-
-
-def check_guide_of(config: Config, names: Sequence[str]) -> None:
-    """Do classes of these names fit the guide, as far as its weights name theirs?
-
-    Raises:
-        ConfigError: they do not.
-    """
-    if find_method(config.method.name).guided and config.transformer and config.transformer.checkpoint != "random":
-        checkpoint = config.transformer.checkpoint
-        with suppress(CheckpointError):  # weights that are missing are an error of guide_of
-            known = names_in(checkpoint, key="transformer.checkpoint", embedded="transformer")
-            check_guide(names, known, checkpoint=checkpoint)
+    """Where the guide's weights come from; ``None`` where there is none."""
+    return BUILDERS[config.problem].guide_weights(config)
 
 
 def restrict_models(

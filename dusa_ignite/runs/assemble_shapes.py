@@ -14,15 +14,16 @@ from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.runs.assemble_models import (
-    META,
+    BUILDERS,
     classifier_of,
     guide_of,
     is_monitored,
     learns,
     micro_batch_size_of,
 )
+from dusa_ignite.runs.builders import META
 from dusa_ignite.runs.numerics import autocast_dtype
-from dusa_ignite.runs.shapes import Shapes
+from dusa_ignite.runs.shapes import Shapes, sides_of, windows_of
 from dusa_ignite.utils.own_parts import is_reference
 from dusa_ignite.utils.quiet import quiet
 
@@ -37,11 +38,10 @@ def shapes_of(config: Config) -> Shapes:
     method = find_method(config.method.name)
     name = config.classifier.name
     unknown = []
-    unknowable = is_reference(name) or config.problem == "segmentation"  # whose images differ in size
-    classifier = None if unknowable else _without_content(classifier_of, config)
+    classifier = None if is_reference(name) else _without_content(classifier_of, config)
     if classifier is None:
         unknown.append(f"classifier.name={name}")
-    guide = _without_content(guide_of, config) if method.guided and config.transformer else None
+    guide = _without_content(guide_of, config) if method.guided else None
     if guide is None and method.guided:
         unknown.append(_guide_name(config))
     footprint = _footprint_of(config, method)
@@ -60,14 +60,19 @@ def shapes_of(config: Config) -> Shapes:
         snapshots=_snapshots(config) if learns(config) else 0,
         background=config.checkpoint.background,
         sharded=config.distributed.strategy == "fsdp",
+        ratio=ratio_of(config),
         unknown=tuple(unknown),
     )
 
 
+def ratio_of(config: Config) -> float:
+    """Of the sides of what the classifier sees: squares, or in segmentation whole images."""
+    return config.data.ratio if config.problem == "segmentation" else 1.0
+
+
 def _guide_name(config: Config) -> str:
-    if config.problem == "segmentation":
-        return f"unet.pretrained={config.unet.pretrained if config.unet else None}"
-    return f"transformer.family={config.transformer.family if config.transformer else None}"
+    section, option = BUILDERS[config.problem].guide_option
+    return f"{section}.{option}={getattr(getattr(config, section), option, None)}"
 
 
 def _snapshots(config: Config) -> int:
@@ -102,9 +107,15 @@ def is_automatic(config: Config) -> bool:
     return config.data.micro_batch_size == "auto"
 
 
-def share_of(config: Config) -> int:
-    """The most images of a batch that a process holds."""
-    return math.ceil(config.data.batch_size / idist.get_world_size())
+def largest_micro_batch(config: Config) -> int:
+    """The largest micro-batch of a process that makes a difference: its images of a batch, or an image's pairs."""
+    footprint = _footprint_of(config, find_method(config.method.name)) or Footprint()
+    classifier = config.classifier
+    if footprint.windows is None:
+        return math.ceil(config.data.batch_size / idist.get_world_size())
+    assert classifier.image_size is not None
+    classes = min(max(footprint.guide_passes, footprint.guide_passes_alone), classifier.num_classes)
+    return classes * windows_of(footprint.windows, sides_of(classifier.image_size, config.data.ratio))
 
 
 def with_micro_batches(config: Config, size: int) -> Config:
@@ -115,14 +126,18 @@ def with_micro_batches(config: Config, size: int) -> Config:
 def smaller(config: Config) -> Iterator[tuple[str, Config]]:
     """Options, as ``key=value``, with which the run may take less memory, and the run with each of them."""
     method = find_method(config.method.name)
-    transformer, trainable = config.transformer if method.guided else None, config.classifier.trainable
+    section, _ = BUILDERS[config.problem].guide_option
+    guide, trainable = getattr(config, section) if method.guided else None, config.classifier.trainable
     if trainable == "all" and method.trains == "anything":
         yield "classifier.trainable=norm", _with(config, "classifier", trainable="norm")
-    if transformer and transformer.trainable and trainable != "none":
-        yield "transformer.trainable=false", _with(config, "transformer", trainable=False)
-    if transformer and autocast_dtype(config.run.precision) is None:
+    if guide and guide.trainable and trainable != "none":
+        yield f"{section}.trainable=false", _with(config, section, trainable=False)
+    if guide and guide.activation_checkpointing == "none":
+        blocks = _with(config, section, activation_checkpointing="blocks")
+        yield f"{section}.activation_checkpointing=blocks", blocks
+    if guide and autocast_dtype(config.run.precision) is None:
         yield "run.precision=bfloat16", _with(config, "run", precision="bfloat16")
-    if transformer and config.distributed.strategy == "ddp" and idist.get_world_size() > 1:
+    if guide and section == "transformer" and config.distributed.strategy == "ddp" and idist.get_world_size() > 1:
         yield "distributed.strategy=fsdp", _with(config, "distributed", strategy="fsdp")
     if is_monitored(config):
         yield "monitor.action=off", _with(config, "monitor", action="off")

@@ -7,7 +7,8 @@ import numpy as np
 from dusa_ignite.data.files import left_out_line
 from dusa_ignite.data.headers import image_files, unreadable_files
 from dusa_ignite.data.task import Task, has_label_maps
-from dusa_ignite.runs.assemble import arranged, build_stream, classes_of, score_over_of
+from dusa_ignite.runs.assemble import arranged, build_stream, score_over_of
+from dusa_ignite.runs.assemble_models import classes_of
 from dusa_ignite.runs.check_report import SHOWN, Section, counted, some
 from dusa_ignite.runs.check_subject import Subject
 from dusa_ignite.runs.class_check import FoundData

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import ignite.distributed as idist
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from dusa_ignite.config import Config
-from dusa_ignite.models.live_memory import Usage
-from dusa_ignite.models.model_memory import (
-    bytes_of,
-    classifier_usage,
-    encoding_usage,
-    trained,
-    transformer_usage,
-    weights,
-)
+from dusa_ignite.models.model_memory import bytes_of, trained, weights
 from dusa_ignite.models.norms import norm_parameters
+from dusa_ignite.runs.activations import most_at_once
 from dusa_ignite.runs.assemble_shapes import shapes_of
 from dusa_ignite.runs.shapes import Shapes
 from dusa_ignite.utils.memory import free_memory, readable
@@ -157,7 +149,7 @@ def update_parts(shapes: Shapes, *, processes: int, unknown: list[str]) -> dict[
         guide_weights = bytes_of(weights(guide)) - transformer + transformer // shards
         guide_weights += _gathered(guide.transformer) if shards > 1 else 0
     norms = bytes_of(norm_parameters(classifier).values()) if classifier and shapes.averages_norms else 0
-    pixels = 3 * classifier.image_size**2 if classifier else 0
+    pixels = 3 * math.prod(shapes.sides)
     float_size = next(classifier.parameters()).element_size() if classifier else 4
     whole = footprint.classifiers + shapes.monitored
     copies = whole * own_weights + footprint.trained * own + norms + footprint.images * pixels
@@ -166,7 +158,7 @@ def update_parts(shapes: Shapes, *, processes: int, unknown: list[str]) -> dict[
         "weights": own_weights + guide_weights,
         "gradients": gradients,
         "optimizer": shapes.moments * gradients,
-        "activations": _most_at_once(shapes, share, own=own, guides=guides, unknown=unknown) - gradients,
+        "activations": most_at_once(shapes, share, own=own, guides=guides, unknown=unknown) - gradients,
         "copies": copies,
         "batch": share * pixels * (1 + 2 * float_size),  # as bytes, as floats and as the classifier's view
     }
@@ -183,58 +175,3 @@ def _gradients(shapes: Shapes) -> tuple[int, int]:
 def _gathered(transformer: torch.nn.Module) -> int:
     blocks = [bytes_of(weights(block)) for block in transformer.get_submodule("blocks").children()]
     return GATHERED_BLOCKS * max(blocks, default=0)
-
-
-def _most_at_once(shapes: Shapes, share: int, *, own: int, guides: int, unknown: list[str]) -> int:
-    """The most bytes that gradients and passes of the models take together, at any moment of an update.
-
-    Args:
-        shapes: of the run.
-        share: images of the batch that this process holds.
-        own, guides: bytes of the classifier's and of the transformer's gradients.
-        unknown: see :func:`update_parts`.
-    """
-    classifier, footprint = shapes.classifier, shapes.footprint
-    count = footprint.update_images or share
-    micro = min(count, shapes.micro_batch_size)
-    piece = count if classifier is not None and _sees_whole_batch(classifier, footprint.whole_batch) else micro
-    own_pass = Usage()
-    if classifier is not None:
-        own_pass = _measured(lambda: classifier_usage(classifier, piece, graph=shapes.learns), "classifier", unknown)
-    if not shapes.learns:
-        return own_pass.peak
-    before = own + guides if count > piece else 0  # the gradients of earlier pieces
-    graphs_beside = (footprint.graphs - 1) * own_pass.graph if count == piece else 0
-    learning = (before or guides) + graphs_beside + own_pass.peak
-    asking = 0
-    if shapes.guide is not None:
-        asking = _measured(lambda: _guide_usage(shapes, micro), "guide", unknown).peak
-        asking += own_pass.graph + (before or (guides if piece > micro else 0))
-    return max(learning, asking, own + guides)
-
-
-def _sees_whole_batch(classifier: torch.nn.Module, for_any_statistics: bool) -> bool:
-    has_batch_norm = any(isinstance(module, _BatchNorm) for module in classifier.modules())
-    return bool(classifier.uses_batch_statistics) or (for_any_statistics and has_batch_norm)
-
-
-def _measured(measure: Callable[[], Usage], model: str, unknown: list[str]) -> Usage:
-    try:
-        return measure()
-    except Exception:  # a model may do anything that needs content
-        unknown.append(f"the activations of the {model}")
-        return Usage()
-
-
-def _guide_usage(shapes: Shapes, images: int) -> Usage:
-    """What the guide takes for a micro-batch: while it encodes, and while it predicts and learns."""
-    guide, footprint = shapes.guide, shapes.footprint
-    assert guide is not None
-    through = footprint.through_guide
-    graph = through or bool(trained(guide.transformer))
-    used = [encoding_usage(guide, images)]
-    learning = footprint.guide_passes * math.ceil(footprint.guide_share * images)
-    for passes, with_graph in ((learning, graph), (footprint.guide_passes_alone * images, False)):
-        if passes:
-            used.append(transformer_usage(guide, passes, graph=with_graph, embedded=through))
-    return max(used, key=lambda one: one.peak)

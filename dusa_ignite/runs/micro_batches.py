@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dusa_ignite.config import Config
 from dusa_ignite.distributed.collectives import global_max
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.runs.assemble_shapes import is_automatic, share_of, with_micro_batches
+from dusa_ignite.runs.assemble_shapes import is_automatic, largest_micro_batch, with_micro_batches
 from dusa_ignite.runs.memory import Memory, memory_of
 
 logger = logging.getLogger(__name__)
@@ -19,8 +19,9 @@ SHARE = 0.9  # of the free memory: an allocator cannot use all of it
 def resolved(config: Config, *, recorded: int | None = None, whole_run: bool = True) -> Config:
     """The config with a number in the place of ``auto``: whatever reads ``data.micro_batch_size`` is given this one.
 
-    The sizes that are tried cut a process's share of the batch into equal pieces: the whole, half, a quarter, ... Where
-    not even single images fit, it is 1, and the check of the memory says so.
+    The sizes that are tried cut a process's share of the batch (for windows, an image's pairs of window and class) into
+    equal pieces: the whole, half, a quarter, ... Where not even single ones fit, it is 1, and the check of the memory
+    says so.
 
     Args:
         config: of the run; one that names a number is returned as it is.
@@ -34,9 +35,9 @@ def resolved(config: Config, *, recorded: int | None = None, whole_run: bool = T
         return config
     size = recorded
     if size is None:
-        found = largest(config, sizes_of(share_of(config)), whole_run=whole_run)
+        found = largest(config, sizes_of(largest_micro_batch(config)), whole_run=whole_run)
         size = -int(global_max(-found))  # of all processes the one that has the least
-        logger.info("data.micro_batch_size: auto, %d images at once", size)
+        logger.info("data.micro_batch_size: auto, %d at once", size)
     return with_micro_batches(config, size)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dusa_ignite.methods.footprint import Footprint
+from dusa_ignite.methods.footprint import Footprint, SlidingWindows
 from dusa_ignite.models import Classifier, Guide
+from dusa_ignite.segmentation.windows import sliding_windows
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Shapes:
         snapshots: states that are kept to go back to.
         background: whether checkpoints are written from a copy; ``None`` = where the models are on a GPU.
         sharded: whether the transformer is spread over the processes.
+        ratio: of the sides of what the classifier sees, the longer over the shorter one, >= 1.
         unknown: what cannot be known, as ``key=value``.
     """
 
@@ -40,4 +42,28 @@ class Shapes:
     snapshots: int
     background: bool | None
     sharded: bool
+    ratio: float = 1.0
     unknown: tuple[str, ...] = ()
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Pixels of an image as the classifier sees it; none where it is not known."""
+        if self.classifier is None:
+            return 0, 0
+        return sides_of(self.classifier.image_size, self.ratio)
+
+    def pairs(self, classes: int) -> int:
+        """How many pairs of window and class an image has, where the guide is asked about so many in each window."""
+        if self.footprint.windows is None or self.classifier is None:
+            return 0
+        return windows_of(self.footprint.windows, self.sides) * min(classes, self.classifier.num_classes)
+
+
+def sides_of(short_side: int, ratio: float) -> tuple[int, int]:
+    """(H, W) of an image with such a shorter side; whether it stands or lies makes no difference to memory."""
+    return short_side, round(ratio * short_side)
+
+
+def windows_of(windows: SlidingWindows, sides: tuple[int, int]) -> int:
+    """How many windows an image has."""
+    return len(sliding_windows(*sides, size=windows.side, stride=windows.stride))

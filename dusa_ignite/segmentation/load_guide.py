@@ -1,4 +1,4 @@
-"""The guides ``controlnet`` and ``unet``: read from folders or repositories of the shape of Stable Diffusion 1.x.
+"""UNets, with a ControlNet or without, read from folders or repositories of the shape of Stable Diffusion 1.x.
 
 Two of its parts may be missing. ``prompts.safetensors`` stands in for tokenizer and text encoder, see
 :mod:`dusa_ignite.segmentation.stored_prompts`; and a UNet of three channels needs no VAE, it works on pixels.
@@ -70,10 +70,7 @@ def load_window_guide(
     prompts = prompts_of(class_names, prompt=prompt)
     source = f"unet.pretrained: {pretrained}"
     patterns = (PROMPTS, *(f"{part}/{name}" for part in PARTS for name in FILES))
-    if pretrained == EMBEDDED:
-        folder = shipped_shapes("guide")
-    else:
-        folder = _folder(pretrained, source=source, patterns=patterns)
+    folder = found_folder(pretrained, source=source, patterns=patterns)
     stored, in_pixels = (folder / PROMPTS).is_file(), _in_channels(folder / "unet") == PIXEL_CHANNELS
     _check_parts(folder, spared=(*TEXT_PARTS,) * stored + ("vae",) * in_pixels, source=source)
     if stored and prompt != PROMPT:
@@ -87,7 +84,7 @@ def load_window_guide(
     if controlnet is not None:
         control_source = f"unet.controlnet: {controlnet}"
         control = load_controlnet(
-            _folder(controlnet, source=control_source, patterns=FILES), unet=unet, source=control_source
+            found_folder(controlnet, source=control_source, patterns=FILES), unet=unet, source=control_source
         )
     if stored:
         embeddings = read_prompts(folder / PROMPTS, class_names, source=source)
@@ -168,6 +165,31 @@ def load_path(folder: Path, *, source: str) -> NoisingPath:
     return scheduled(scheduler.alphas_cumprod)
 
 
+def found_folder(name: str, *, source: str, patterns: Sequence[str]) -> Path:
+    """The folder, or the one in the hub's cache that holds a repository's files, as far as they fit the patterns.
+
+    Raises:
+        CheckpointError: neither a folder nor a repository that can be reached.
+    """
+    from huggingface_hub import snapshot_download
+
+    if name == EMBEDDED:
+        return shipped_shapes("guide")
+    path = expanded(name)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise CheckpointError(f"{source}: a file; give a folder in diffusers' format")
+    try:
+        with quiet():
+            return Path(snapshot_download(name, allow_patterns=list(patterns)))
+    except Exception as error:  # the hub's errors share no base class
+        raise CheckpointError(
+            f"{source}: neither a folder, nor in the local cache, nor could it be downloaded ({type(error).__name__}); "
+            "offline, fetch the repository elsewhere and give its folder"
+        ) from error
+
+
 def _in_channels(unet: Path) -> int | None:
     """As a UNet's folder says; ``None`` where it says nothing, which is told of when it is loaded."""
     try:
@@ -205,25 +227,6 @@ def _load(kind: Any, folder: Path, *, source: str) -> Any:
         raise CheckpointError(f"{source}: not a folder in diffusers' format ({_reason(error)})") from error
     load_strict(model, load_found(found, where=source, wanted=model.state_dict()).weights, source=source)
     return model.eval()
-
-
-def _folder(name: str, *, source: str, patterns: Sequence[str]) -> Path:
-    """The folder, or the one in the hub's cache that holds a repository's files."""
-    from huggingface_hub import snapshot_download
-
-    path = expanded(name)
-    if path.is_dir():
-        return path
-    if path.is_file():
-        raise CheckpointError(f"{source}: a file; give a folder in diffusers' format")
-    try:
-        with quiet():
-            return Path(snapshot_download(name, allow_patterns=list(patterns)))
-    except Exception as error:  # the hub's errors share no base class
-        raise CheckpointError(
-            f"{source}: neither a folder, nor in the local cache, nor could it be downloaded ({type(error).__name__}); "
-            "offline, fetch the repository elsewhere and give its folder"
-        ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -103,6 +103,26 @@ def segmenter_class_names(name: str) -> tuple[str, ...]:
     return _names(config)
 
 
+def segmenter_shapes(pretrained: str, *, short_side: int, batch_norm: str = "batch") -> Segmenter:
+    """A segmenter as :func:`load_segmenter` returns it, with neither weights nor normalisation: all that memory asks.
+
+    Args:
+        pretrained, short_side, batch_norm: see there. Of its folder config.json alone is read.
+    """
+    transformers = transformers_for("classifier.name: a segmenter of transformers")
+    with loading(transformers):
+        config = transformers.AutoConfig.from_pretrained(_place(pretrained))
+        model = transformers.AutoModelForSemanticSegmentation.from_config(config)
+    return Segmenter(
+        HubSegmenter(model.float(), processor=None),
+        num_classes=config.num_labels,
+        short_side=short_side,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        batch_norm=batch_norm,
+    )
+
+
 def load_segmenter(pretrained: str, *, short_side: int = 512, batch_norm: str = "batch") -> Segmenter:
     """Any model that transformers' ``AutoModelForSemanticSegmentation`` loads, with its own normalisation and names.
 

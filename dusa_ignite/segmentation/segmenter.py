@@ -85,10 +85,6 @@ class Segmenter(Classifier):
             return self.no_logits()
         return torch.cat([self.forward_resized(image[None]) for image in self.crop(images)])
 
-    def forward_resized(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (B, num_classes, h, w) of images (B, 3, H, W) in [0, 1] that are taken at the size that they have."""
-        return self._logits_of(self._normalised(images))
-
     def no_logits(self) -> torch.Tensor:
         """What :meth:`forward` returns for no images."""
         return self.mean.new_empty(0, self.num_classes, 1, 1)

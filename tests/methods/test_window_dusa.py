@@ -10,6 +10,7 @@ import pytest
 import torch
 from support.tiny_diffusion import CLASSES, write_controlnet, write_segformer, write_stable_diffusion
 
+from dusa_ignite.errors import DataError
 from dusa_ignite.methods.base import Step
 from dusa_ignite.methods.window_dusa import WindowDusa
 from dusa_ignite.models.guides.times import fixed, uniform
@@ -260,6 +261,13 @@ def test_a_batch_is_the_mean_of_its_images(models: Any) -> None:
     stacked = Setup(models)
     assert stacked.update(torch.stack(images), index=(3, 9)).loss == step.loss
     assert_same(stacked, together)
+
+
+def test_images_of_two_sizes_come_one_by_one(models: Any) -> None:
+    setup = Setup(models)
+    with pytest.raises(DataError, match=r"32 x 32 and 32 x 48 pixels after resizing; .* set data\.batch_size=1$"):
+        setup.update(make_images((32, 32), (64, 96)), index=(1, 2))
+    assert not any(moved.any() for moved in setup.moved().values())
 
 
 def test_draws_belong_to_the_image(models: Any) -> None:

@@ -11,7 +11,7 @@ from support.files import CONFIGS
 
 from dusa_ignite.config import load_config
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.runs import assemble_models
+from dusa_ignite.runs import assemble_classification
 from dusa_ignite.runs.assemble import build_tasks
 from dusa_ignite.runs.assemble_models import classifier_of, guide_of
 
@@ -35,7 +35,7 @@ def test_input_of_the_transformer(
         assert (options["latent_size"], options["in_channels"]) == (size, channels)
         raise Stop
 
-    monkeypatch.setattr(assemble_models, "load_transformer", load)
+    monkeypatch.setattr(assemble_classification, "load_transformer", load)
     (tmp_path / "mini.yaml").write_text(MINIMAL)
     with pytest.raises(Stop):
         guide_of(load_config(tmp_path / "mini.yaml", overrides))

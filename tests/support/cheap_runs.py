@@ -51,7 +51,8 @@ def build_shapes_once(patch: pytest.MonkeyPatch) -> None:
 
 def _once(name: str, build: Callable[..., Any]) -> Callable[..., Any]:
     def built(config: Any, *, shapes_only: bool) -> Any:
-        read = {"method": {"name"}, "classifier": True, "transformer": True, "vae": True, "path": True, "run": True}
+        whole = ("problem", "classifier", "transformer", "vae", "path", "unet", "run")
+        read = {"method": {"name", "window"}, **dict.fromkeys(whole, True)}
         key = name + config.model_dump_json(include=read)
         if ".py:" in key:
             return build(config, shapes_only=shapes_only)
@@ -71,6 +72,6 @@ def leave_out_rendering(patch: pytest.MonkeyPatch) -> None:
 
 def leave_out_passes(patch: pytest.MonkeyPatch) -> None:
     """The estimate of a run's memory counts weights; not what passes take: half of a tiny run's time."""
-    memory = sys.modules.get("dusa_ignite.runs.memory")
-    if memory is not None:
-        patch.setattr(memory, "_measured", lambda measure, model, unknown: memory.Usage())
+    activations = sys.modules.get("dusa_ignite.runs.activations")
+    if activations is not None:
+        patch.setattr(activations, "_measured", lambda measure, model, unknown: activations.Usage())

@@ -27,6 +27,7 @@ class Acdc(DataSet):
     """ACDC, a task per condition."""
 
     problem: ClassVar[ProblemName] = "segmentation"
+    ratio: ClassVar[float] = 16 / 9
 
     name: Literal["acdc"] = "acdc"
     root: PathText = Field(min_length=1, description=f"folder {LAYOUT}")

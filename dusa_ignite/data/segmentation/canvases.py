@@ -26,6 +26,7 @@ class Canvases(CorruptedDataSet):
     all_corruptions: ClassVar[tuple[str, ...]] = tuple(CORRUPTIONS)
 
     problem: ClassVar[ProblemName] = "segmentation"
+    ratio: ClassVar[float] = 1.0
 
     name: Literal["canvases"] = "canvases"
     num_workers: int = Field(

@@ -25,6 +25,7 @@ class Cityscapes(DataSet):
     """Cityscapes' fine annotations, a single task per split."""
 
     problem: ClassVar[ProblemName] = "segmentation"
+    ratio: ClassVar[float] = 2.0
 
     name: Literal["cityscapes"] = "cityscapes"
     root: PathText = Field(min_length=1, description=f"folder {LAYOUT}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,6 +34,12 @@ def checkpoint_blocks(transformer: nn.Module) -> None:
         block.forward = _Checkpointed(block)
 
 
+def checkpointed(forward: Callable[..., Any], *inputs: Any) -> Any:
+    """``forward(*inputs)``, of which the graph keeps the inputs alone. Nothing may be drawn in it: no dropout."""
+    measured: dict[str, Any] = {"context_fn": recomputed} if inputs[0].is_meta else {}
+    return checkpoint(forward, *inputs, use_reentrant=False, preserve_rng_state=False, **measured)
+
+
 class _Checkpointed:
     """Stands for a block's ``forward``."""
 
@@ -42,8 +49,4 @@ class _Checkpointed:
     def __call__(self, *inputs: Any) -> Any:
         if not torch.is_grad_enabled():
             return self.forward(*inputs)
-        # Nothing is drawn in a block, so no state of a generator has to be kept.
-        measured: dict[str, Any] = {"context_fn": recomputed} if inputs[0].is_meta else {}
-        return checkpoint(
-            self.forward, *inputs, use_reentrant=False, preserve_rng_state=False, **measured
-        )  # no dropout
+        return checkpointed(self.forward, *inputs)

@@ -82,9 +82,13 @@ def load_vae(pretrained: str, *, decodes: bool = False) -> AutoencoderKL:
         load_strict(vae, loaded.weights, source=source)
     if vae.config.latent_channels != LATENT_CHANNELS or len(vae.config.block_out_channels) != 4:
         raise CheckpointError(f"vae.pretrained: {pretrained}: latents must have 4 channels at 1/8 of the image's side")
-    if not decodes:
-        vae.decoder, vae.post_quant_conv = nn.Identity(), nn.Identity()
-    return vae.requires_grad_(False).eval()
+    return (vae if decodes else without_decoder(vae)).requires_grad_(False).eval()
+
+
+def without_decoder(vae: AutoencoderKL) -> AutoencoderKL:
+    """The same VAE with nothing but what encodes."""
+    vae.decoder, vae.post_quant_conv = nn.Identity(), nn.Identity()
+    return vae
 
 
 def _locate(pretrained: str) -> Found:
