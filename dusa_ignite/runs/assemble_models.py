@@ -19,7 +19,6 @@ from dusa_ignite.models.compiled import check_compiler, compile_blocks
 from dusa_ignite.runs import learning
 from dusa_ignite.runs.assemble_classification import CLASSIFICATION
 from dusa_ignite.runs.assemble_segmentation import SEGMENTATION
-from dusa_ignite.runs.builders import META as META
 from dusa_ignite.runs.class_check import FoundData
 from dusa_ignite.runs.clean_check import CleanResult, measure_clean
 from dusa_ignite.runs.learning import build_method, build_monitor, build_optimizer, scaler_for

@@ -27,7 +27,8 @@ from dusa_ignite.config import Config
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.methods.footprint import Footprint
 from dusa_ignite.models import Classifier, Guide
-from dusa_ignite.runs.assemble_models import META, classifier_of, guide_of
+from dusa_ignite.runs.assemble_models import classifier_of, guide_of
+from dusa_ignite.runs.builders import META
 from dusa_ignite.utils.quiet import quiet
 
 COUNTED = 2  # images that are counted at once: BatchNorm with the batch's statistics may refuse one
