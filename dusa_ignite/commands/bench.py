@@ -90,7 +90,8 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
         folder=options.folder,
     )
     if not several:
-        return 0 if measure_and_tell(request, json_file=options.json, png=options.png) else 1
+        measure_and_tell(request, json_file=options.json, png=options.png)
+        return 0
     from dusa_ignite.config import load_config
     from dusa_ignite.distributed.launch import launch
 

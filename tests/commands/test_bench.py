@@ -114,7 +114,7 @@ def test_two_processes_share_a_batch(
 
 
 def test_all_variants_failed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*TINY, "--variants", "textbook", "method.name=dusa_u"]) == 1
+    assert main([*TINY, "--variants", "textbook", "method.name=dusa_u"]) == 2
     said = "textbook: textbook is the update of method.name=dusa with method.transformer_backward=all"
     assert said in capsys.readouterr().out
 

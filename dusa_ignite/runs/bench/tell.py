@@ -16,8 +16,8 @@ from dusa_ignite.runs.bench.row import Row
 from dusa_ignite.runs.bench.tables import report
 
 
-def measure_and_tell(request: Request, *, json_file: Path | None, png: Path | None) -> bool:
-    """Measure and print; whether any variant could be measured.
+def measure_and_tell(request: Request, *, json_file: Path | None, png: Path | None) -> None:
+    """Measure and print; several processes share each batch, and the first one prints.
 
     Args:
         request: what is asked for.
@@ -25,7 +25,7 @@ def measure_and_tell(request: Request, *, json_file: Path | None, png: Path | No
         png: gets a picture of the images per second; ``None`` = none.
 
     Raises:
-        ConfigError: something that is asked for cannot be used.
+        ConfigError: something that is asked for cannot be used, or no variant could be measured.
     """
     begun = time.perf_counter()
     is_first = idist.get_rank() == 0
@@ -45,16 +45,11 @@ def measure_and_tell(request: Request, *, json_file: Path | None, png: Path | No
         if png is not None:
             about = result.about
             plot_variants(png, result.rows, title=f"{about['config']}, {about['method']}, size {about['size']}")
-    return not all(row.error for row in result.rows)
+    idist.barrier()  # the first process has printed: the first exit is taken for the end of all
+    if all(row.error for row in result.rows):
+        raise ConfigError("--variants: none of them could be measured; the table says why")
 
 
 def measure_in_process(local_rank: int, request: Request, json_file: Path | None, png: Path | None) -> None:
-    """The same as one of several processes.
-
-    Raises:
-        ConfigError: as above, or no variant could be measured.
-    """
-    measured = measure_and_tell(request, json_file=json_file, png=png)
-    idist.barrier()  # the first process has printed: the first exit is taken for the end of all
-    if not measured:
-        raise ConfigError("--variants: none of them could be measured; the table says why")
+    """The same as one of several processes."""
+    measure_and_tell(request, json_file=json_file, png=png)
