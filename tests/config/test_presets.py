@@ -206,3 +206,13 @@ def test_without_clean_images_eata_must_be_called_eta(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"method\.beta: 2000 needs method\.fisher_root, a folder of clean images"):
         load(tmp_path, FILE, "method.name=eata", norm)
     assert load(tmp_path, FILE, "method.name=eata", "method.beta=0", norm).method.model_dump()["beta"] == 0
+
+
+def test_the_sampled_preset_is_the_steady_one_with_less_work() -> None:
+    steady, sampled = (
+        load_config(ROOT / "configs" / "digits.yaml", [f"method.name=dusa_{name}"]).model_dump()
+        for name in ("steady", "sampled")
+    )
+    assert (steady["method"]["transformer_backward"], sampled["method"]["transformer_backward"]) == ("all", "sampled")
+    sampled["method"]["transformer_backward"] = "all"
+    assert sampled == steady
