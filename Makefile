@@ -61,7 +61,7 @@ docs: install
 
 # What an update costs on this machine, with random weights: models that a few cores can bear, in less than 5 minutes.
 bench: install
-	$(BIN)/dusa-ignite bench --config convnext --sizes small --seconds 15 --json bench.json --png bench.png
+	$(BIN)/dusa-ignite bench --config convnext --sizes small --seconds 10 --json bench.json --png bench.png
 
 # The same at full size on a GPU, all variants, in less than 5 minutes.
 bench-gpu: install

@@ -17,6 +17,7 @@ from dusa_ignite.models.classifier import Classifier
 from dusa_ignite.utils.quiet import quiet
 
 NEEDED = ("onnx", "onnxscript")  # packages of torch's exporter
+OLDEST_TORCH = "2.7"  # the exporter of the one before cannot read BatchNorm with the onnxscript that there is now
 IN_ONE_FILE = 1_900_000_000  # bytes of weights; a file of protobuf holds 2 GiB, further weights lie beside it
 
 
@@ -24,11 +25,16 @@ def check_onnx() -> None:
     """Find out early whether there is what torch's exporter needs.
 
     Raises:
-        ConfigError: there is not.
+        ConfigError: there is not, or torch is too old.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"export: onnx needs {' and '.join(missing)}: pip install 'dusa_ignite[onnx]'")
+    if torch.__version__ < OLDEST_TORCH:  # compared as versions
+        raise ConfigError(
+            f"export: onnx needs torch {OLDEST_TORCH} or newer, and this is {torch.__version__}: "
+            "pip install --upgrade torch torchvision, or set export=classifier"
+        )
 
 
 class Normalised(nn.Module):

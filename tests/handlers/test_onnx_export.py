@@ -10,18 +10,21 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine
+from torch.torch_version import TorchVersion
 
 from dusa_ignite.commands.main import main
 from dusa_ignite.engine import create_adaptation_engine
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.handlers import ClassifierExport
-from dusa_ignite.handlers.onnx_export import check_onnx, write_onnx
+from dusa_ignite.handlers.onnx_export import OLDEST_TORCH, check_onnx, write_onnx
 from dusa_ignite.models.build import build_classifier
 
 
 def test_the_file_has_the_classifiers_logits(tmp_path: Path) -> None:
     evaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator
     pytest.importorskip("onnxscript")
+    if torch.__version__ < OLDEST_TORCH:
+        pytest.skip(f"torch {torch.__version__} cannot export BatchNorm")
     torch.manual_seed(0)
     batch = build_classifier("test_resnet", num_classes=3, image_size=32, batch_norm="batch")
     for name, value in batch.named_buffers():
@@ -66,6 +69,16 @@ def test_what_cannot_be_exported_is_warned_of(
         f"{tmp_path / 'fog_5' / 'model.onnx'}: not written, the run goes on: this layer has no ONNX"
     }
     assert {path.name for path in (tmp_path / "fog_5").iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_a_torch_that_is_too_old_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.10.0+cu128"))
+    check_onnx()
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.6.0+cu124"))
+    with pytest.raises(ConfigError, match=r"^export: onnx needs torch 2\.7 or newer, and this is 2\.6\.0\+cu124: "):
+        check_onnx()
 
 
 def test_missing_packages_are_told_at_the_start(
