@@ -28,7 +28,10 @@ class DusaU(Dusa):
     """One DUSA-U update per batch; draws, candidates and diagnostics are those of DUSA."""
 
     class Options(Dusa.Options):
-        """DUSA with only the guide's unconditional branch learning (arXiv 2501.00873); options as for dusa."""
+        """DUSA with only the guide's unconditional branch learning (arXiv 2501.00873).
+
+        Options as for dusa; but transformer_backward=all alone, as one prediction has a graph in any case.
+        """
 
         name: Literal["dusa_u"] = "dusa_u"  # type: ignore[assignment]
 
