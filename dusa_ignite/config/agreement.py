@@ -89,11 +89,23 @@ def _speed_problems(method: type[Method], sections: Mapping[str, Any]) -> Iterat
             ("classifier.precision", "method.name"),
             "'float16' is not allowed; allowed: float32 | bfloat16, as only methods with a guide scale their loss",
         )
-    if run and distributed and run.compile == "blocks" and distributed.strategy == "fsdp":
+    if distributed and distributed.strategy == "fsdp":
+        yield from _sharding_problems(run, classifier)
+
+
+def _sharding_problems(run: Any, classifier: ClassifierOptions | None) -> Iterator[Problem]:
+    if run and run.compile == "blocks":
         yield Problem(
             ("run.compile", "distributed.strategy"),
             "'blocks' is not allowed; allowed: off, as fsdp gathers the weights of a block before each of its passes",
         )
+    for key, section in (("run.precision", run), ("classifier.precision", classifier)):
+        if section and section.precision == "float16":
+            yield Problem(
+                (key, "distributed.strategy"),
+                "'float16' is not allowed; allowed: float32 | bfloat16, as the loss would be scaled, and torch does "
+                "not scale back gradients of which some are sharded by fsdp and others are not",
+            )
 
 
 def _learning_problems(method: type[Method], name: str, classifier: ClassifierOptions) -> Iterator[Problem]:

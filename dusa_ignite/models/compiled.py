@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 CLASSIFIER_BLOCKS = ("blocks", "stages")  # where timm's models keep them
 OPTIONS: dict[str, Any] = {"dynamic": False}  # of torch.compile
+MOST_GRAPHS = 64  # of one piece of code, which all stages of a classifier share; torch stops at 8, without an error
 
 
 def check_compiler(device: torch.device) -> None:
@@ -48,6 +49,13 @@ def _double(values: torch.Tensor) -> torch.Tensor:
     return 2 * values
 
 
+def allow_graphs(most: int) -> None:
+    """Let torch compile so many graphs of one piece of code; it says nothing of what it leaves to run eagerly."""
+    config: Any = torch._dynamo.config
+    name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # the latter up to torch 2.6
+    setattr(config, name, max(getattr(config, name), most))
+
+
 def compile_blocks(classifier: Classifier, guide: Guide | None) -> None:
     """Compile what can be compiled of the models of a run; each block when it is first used.
 
@@ -56,6 +64,7 @@ def compile_blocks(classifier: Classifier, guide: Guide | None) -> None:
     Raises:
         ConfigError: a guide's transformer has no list of blocks.
     """
+    allow_graphs(MOST_GRAPHS)
     if guide is not None:
         blocks = getattr(guide.transformer, "blocks", None)
         if not isinstance(blocks, nn.ModuleList):

@@ -44,5 +44,6 @@ def half_precision(precision: str) -> torch.dtype | None:
 def autocast_dtype(precision: str) -> torch.dtype | None:
     """The dtype the guide computes in, where it differs from its parameters'."""
     if precision == "auto":
-        return torch.bfloat16 if idist.device().type == "cuda" and torch.cuda.is_bf16_supported() else None
+        in_hardware = idist.device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if in_hardware else None
     return half_precision(precision)

@@ -11,6 +11,7 @@ import torch
 
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.models import compiled
+from dusa_ignite.models.build import build_classifier
 from dusa_ignite.models.compiled import compile_blocks
 from dusa_ignite.testing.toys import SIDE, toy_classifier, toy_guide
 
@@ -69,6 +70,18 @@ def test_a_compiled_classifier_predicts_and_learns_the_same(graphs: list[int]) -
         classifier.backbone.get_classifier().weight.zero_()
     assert torch.equal(source(images), plain(images))
     assert not torch.equal(classifier(images), plain(images))
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+def test_blocks_that_share_their_code_are_all_compiled(graphs: list[int]) -> None:
+    """Four stages with one ``forward``: by itself torch stops at the eighth graph of it, after two kinds of pass."""
+    classifier = build_classifier("test_convnext", num_classes=3, image_size=SIDE)
+    compile_blocks(classifier, None)
+    kinds = ((torch.enable_grad, 2), (torch.no_grad, 2), (torch.enable_grad, 4), (torch.no_grad, 4))
+    for number, (mode, count) in enumerate(kinds, start=1):
+        with mode():
+            classifier(torch.rand(count, 3, SIDE, SIDE))
+        assert len(graphs) == 4 * number
 
 
 def test_a_guide_without_blocks_is_refused() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import pytest
 import torch
 from support.files import CONFIGS
 
 from dusa_ignite.config import load_config
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.runs import assemble_models, memory, micro_batches
+from dusa_ignite.pretraining.own import precision
+from dusa_ignite.runs import assemble_models, memory, micro_batches, numerics
 from dusa_ignite.runs.adapt import adapt
 from dusa_ignite.runs.assemble_models import micro_batch_size_of
 from dusa_ignite.runs.memory import Memory, Need
@@ -81,6 +84,14 @@ def test_a_run_records_the_size_and_has_the_same_results(tmp_path: Path, monkeyp
         ),
         (("classifier.precision=float16", "method.name=tent"), "classifier.precision: 'float16' is not allowed"),
         (("run.compile=blocks", "distributed.strategy=fsdp"), "run.compile: 'blocks' is not allowed; allowed: off"),
+        (
+            ("run.precision=float16", "distributed.strategy=fsdp"),
+            "run.precision: 'float16' is not allowed; allowed: float32 | bfloat16, as the loss would be scaled",
+        ),
+        (
+            ("classifier.precision=float16", "distributed.strategy=fsdp"),
+            "classifier.precision: 'float16' is not allowed; allowed: float32 | bfloat16, as the loss would be scaled",
+        ),
         (("data.micro_batch_size=0",), "data.micro_batch_size"),
         (("data.micro_batch_size=most",), "data.micro_batch_size"),
     ],
@@ -98,6 +109,18 @@ def test_tf32_is_torchs_switch() -> None:
         set_up_torch(seed=0, deterministic=torch.are_deterministic_algorithms_enabled(), num_threads=None, tf32=tf32)
         assert torch.get_float32_matmul_precision() == expected
     assert before or torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("dtype_of", [numerics.autocast_dtype, precision.autocast_dtype])
+def test_auto_takes_half_precision_where_the_gpu_has_it_in_hardware(
+    dtype_of: Callable[[str], torch.dtype | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dtype_of("auto") is None  # on the CPU
+    monkeypatch.setattr(idist, "device", lambda: torch.device("cuda"))
+    for in_hardware, expected in ((True, torch.bfloat16), (False, None)):
+        supported = lambda including_emulation=True, has=in_hardware: has or including_emulation  # noqa: E731
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+        assert dtype_of("auto") is expected
 
 
 def test_without_a_compiler_the_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

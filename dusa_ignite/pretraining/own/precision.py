@@ -14,5 +14,6 @@ def model_dtype(precision: str) -> torch.dtype:
 def autocast_dtype(precision: str) -> torch.dtype | None:
     """What the model computes in where it differs from its parameters."""
     if precision == "auto":
-        return torch.bfloat16 if idist.device().type == "cuda" and torch.cuda.is_bf16_supported() else None
+        in_hardware = idist.device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if in_hardware else None
     return torch.bfloat16 if precision == "bfloat16" else None

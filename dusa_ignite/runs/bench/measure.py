@@ -12,7 +12,7 @@ import torch
 
 from dusa_ignite.config import Config
 from dusa_ignite.distributed.rank_zero import on_rank_zero
-from dusa_ignite.errors import UserError
+from dusa_ignite.errors import ConfigError, UserError
 from dusa_ignite.runs.bench.first_update import FirstUpdate, first_update, gradient_differences, loss_difference
 from dusa_ignite.runs.bench.flops import flops_of, footprint_of
 from dusa_ignite.runs.bench.machine import CeilingNow
@@ -66,34 +66,38 @@ def measure_variant(
     """
     row = Row(variant.name, variant.overrides)
     first = None
+    config = None
     with _as_error(row):
-        config = resolved(load(variant), whole_run=False)
-        first = _measured(config, row, plan, textbook=variant.name == TEXTBOOK, afterwards=afterwards)
-        if reference is not None:
-            row.loss_difference = loss_difference(first, reference)
-            row.gradient_differences = gradient_differences(first, reference)
+        config = _reckoned(resolved(load(variant), whole_run=False), row)
+    if config is not None:
+        with _as_error(row, everywhere=ConfigError):
+            first = _measured(config, row, plan, textbook=variant.name == TEXTBOOK, afterwards=afterwards)
+            if reference is not None:
+                row.loss_difference = loss_difference(first, reference)
+                row.gradient_differences = gradient_differences(first, reference)
     torch.compiler.reset()  # compiled blocks of this variant's models are of no use to the next one's
     forget_peaks()
     return row, first
 
 
 @contextmanager
-def _as_error(row: Row) -> Iterator[None]:
+def _as_error(row: Row, *, everywhere: type[Exception] = Exception) -> Iterator[None]:
+    """What is raised, be it a compiler's or a driver's, is the row's error, and the other variants go on.
+
+    Of several processes one alone may have failed, and the others wait for it in vain if it goes on: there only errors
+    of the type ``everywhere`` count, which all of them raise.
+    """
     try:
         yield
-    except UserError as error:
-        row.error = str(error)
-    except Exception as error:  # a compiler's or a driver's: the other variants go on
+    except Exception as error:
+        if idist.get_world_size() > 1 and not isinstance(error, everywhere):
+            raise
         lines = str(error).strip().splitlines()
-        row.error = f"{type(error).__name__}: {lines[0] if lines else ''}"
+        row.error = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {(lines or [''])[0]}"
         logger.debug("variant %s", row.name, exc_info=error)
 
 
 def _measured(config: Config, row: Row, plan: Plan, *, textbook: bool, afterwards: Afterwards | None) -> FirstUpdate:
-    row.batch_size, row.micro_batch_size = config.data.batch_size, int(config.data.micro_batch_size)
-    memory = on_rank_zero(lambda: check_memory(config, refuse=config.run.memory_check, whole_run=False))
-    row.estimate = memory.needs[0].total if memory.needs else None
-    _reckon(config, row)
     with explained(config, whole_run=False):
         built = build(config, pixels=plan.pixels, textbook=textbook)
         if built.optimizer is not None:
@@ -103,8 +107,15 @@ def _measured(config: Config, row: Row, plan: Plan, *, textbook: bool, afterward
         row.first_update = seconds(lambda: first.append(first_update(built)))
         row.loss = first[0].loss
         ceiling = CeilingNow(row.precision, idist.device(), size=plan.size)
-        spread = _updates(built, plan, further=config.run.compile != "off", between=ceiling.measure)
-        row.peak_memory = peak_memory() if known else None
+
+        def between() -> None:
+            if known and row.peak_memory is None:  # before the ceiling's matrices, which the update does not need
+                row.peak_memory = peak_memory()
+            ceiling.measure()
+
+        spread = _updates(built, plan, further=config.run.compile != "off", between=between)
+        if known and row.peak_memory is None:
+            row.peak_memory = peak_memory()
         if spread is not None:
             _tell(row, spread, ceiling=ceiling.median)
         if afterwards is not None:
@@ -122,14 +133,18 @@ def _updates(built: Built, plan: Plan, *, further: bool, between: Callable[[], N
     return repeated(update, limit=plan.seconds, least=least, most=plan.updates, between=between)
 
 
-def _reckon(config: Config, row: Row) -> None:
-    """What the update's work comes to, from shapes."""
+def _reckoned(config: Config, row: Row) -> Config:
+    """What the update's memory and work come to, from shapes; in all processes alike."""
+    row.batch_size, row.micro_batch_size = config.data.batch_size, int(config.data.micro_batch_size)
+    memory = on_rank_zero(lambda: check_memory(config, refuse=config.run.memory_check, whole_run=False))
+    row.estimate = memory.needs[0].total if memory.needs else None
     footprint = footprint_of(config)
     row.precision = classifier_precision(config)
     if config.transformer is not None and any(footprint.predictions):
         row.guide_work = footprint.guide_work(learns=config.transformer.trainable)
         row.precision = guide_precision(config)
     row.tflop_per_image = flops_of(config).update(footprint) / 1e12
+    return config
 
 
 def _tell(row: Row, spread: Spread, *, ceiling: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dusa_ignite.config import Config, load_config
+from dusa_ignite.errors import ConfigError
 
 SIZES = ("tiny", "small", "full")
 NOTHING_READ = ("data.clean_root=null", "classifier.pretrained=false", "classifier.checkpoint=null")
@@ -21,9 +22,11 @@ def load_sized(path: str | Path, overrides: Sequence[str], *, size: str) -> tupl
         size: ``tiny`` for tests, ``small`` for a few CPU cores, or ``full``: as the config says.
 
     Raises:
-        ConfigError: see :func:`dusa_ignite.config.load_config`.
+        ConfigError: see :func:`dusa_ignite.config.load_config`; or the config is not one of classification.
     """
     config = load_config(path, overrides)
+    if config.problem != "classification":
+        raise ConfigError(f"problem={config.problem}: bench measures classification; a run's results.csv has images/s")
     if size == "full":
         return config, list(overrides)
     sized = [*_overrides(config, tiny=size == "tiny"), *overrides]

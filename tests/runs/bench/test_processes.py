@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import ignite.distributed as idist
 import pytest
 import torch
+from support.files import CONFIGS
 from support.made_methods import make_diverse_dusa, make_tent
 from support.processes import in_processes
 
-from dusa_ignite.errors import ConfigError
+from dusa_ignite.config import Config
+from dusa_ignite.errors import ConfigError, OutOfMemory
+from dusa_ignite.runs.bench import measure as measuring
 from dusa_ignite.runs.bench.models import random_batch
 from dusa_ignite.runs.bench.processes import measure_sums, told
 from dusa_ignite.runs.bench.row import Row
+from dusa_ignite.runs.bench.sizes import load_sized
 from dusa_ignite.runs.bench.textbook import Textbook
 from dusa_ignite.runs.bench.timing import repeated
+from dusa_ignite.runs.bench.variants import Variant
 
 
 def measure() -> dict[str, object]:
@@ -41,6 +47,31 @@ def test_the_slowest_process_counts_and_all_repeat_equally_often(tmp_path: Path)
         shares = [found["images"][key] for found in (first, second)]
         assert [len(share) for share in shares] == lengths
         assert torch.equal(torch.cat(shares), whole[key])  # type: ignore[literal-required]
+
+
+def fail(everywhere: bool) -> str | None:
+    """What becomes of a variant whose models cannot be built: its row's error, or one that ends the process."""
+
+    def build(*_: object, **__: object) -> None:
+        raise ConfigError("wrong") if everywhere else OutOfMemory("no room here")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "build", build)
+        try:
+            row, _ = measuring.measure_variant(Variant("shipped"), tiny, measuring.Plan(0, 1, 32, "tiny"))
+        except OutOfMemory as error:
+            return f"raised: {error}"
+    return row.error
+
+
+def tiny(variant: Variant) -> Config:
+    return load_sized(CONFIGS / "digits.yaml", [], size="tiny")[0]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("everywhere", "said"), [(True, "wrong"), (False, "raised: no room here")])
+def test_a_process_that_may_have_failed_alone_does_not_go_on(everywhere: bool, said: str, tmp_path: Path) -> None:
+    assert in_processes(partial(fail, everywhere), tmp_path) == [said, said]
 
 
 def test_the_heading_of_several_processes() -> None:
