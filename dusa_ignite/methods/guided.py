@@ -118,11 +118,15 @@ class GuidedMethod(Method):
                         scaler.scale(share).backward()
                     loss_sum += share.detach()
                     all_numbers.append(numbers)
+                if outer is pieces[-1]:  # before the way back through BatchNorm, where all processes meet
+                    self.idle(idle_rounds, all_logits[0])
+                if not count:
+                    own.logits.grad = torch.zeros_like(own.logits)  # there they meet those without an image, too
                 with sums.last_pass(self.classifier) if is_last else nullcontext():
                     own.backward()
                 all_logits.append(own.logits.detach())
-        for _ in range(idle_rounds):
-            self.idle(all_logits[0])
+            if not pieces:
+                self.idle(idle_rounds, all_logits[0])
 
         sums.finish()
         loss_value = global_sum(loss_sum.item()) if total else math.nan
@@ -162,16 +166,18 @@ class GuidedMethod(Method):
         """
         return draws
 
-    def idle(self, no_logits: torch.Tensor) -> None:
+    def idle(self, rounds: int, no_logits: torch.Tensor) -> None:
         """Run the objective on a black image without weight, because other processes run it on theirs.
 
         Args:
+            rounds: how often; 0 = others have nothing left to do.
             no_logits: (0, C), of the right dtype and device.
         """
-        image = no_logits.new_zeros(1, 3, 8, 8)
-        logits = no_logits.new_zeros(1, no_logits.shape[1]).requires_grad_()
-        loss, _ = self.objective(image, logits, self.draw([torch.Generator()]))
-        (0 * loss).backward()
+        for _ in range(rounds):
+            image = no_logits.new_zeros(1, 3, 8, 8)
+            logits = no_logits.new_zeros(1, no_logits.shape[1]).requires_grad_()
+            loss, _ = self.objective(image, logits, self.draw([torch.Generator()]))
+            (0 * loss).backward()
 
 
 def noised(guide: Guide, images: Images, draws: Draws) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -82,8 +82,6 @@ class DeferredBackward:
     def backward(self) -> None:
         """Carry the logits' gradient, where there is one, to the classifier's parameters."""
         gradient = self.logits.grad
-        if gradient is None and self.output is not None and not len(self.logits):
-            gradient = torch.zeros_like(self.logits)  # without an image, but other processes wait for BatchNorm's sums
         if gradient is None:
             return
         if self.output is not None:

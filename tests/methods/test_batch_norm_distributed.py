@@ -1,8 +1,4 @@
-"""Two processes whose BatchNorm layers are synchronised make the updates, and the predictions, of one.
-
-Torch's own synchronised BatchNorm runs on GPUs alone, so a plain one stands in for it: like it, it waits for all
-processes in every forward and backward pass.
-"""
+"""Two processes whose BatchNorm layers are synchronised make the updates, and the predictions, of one."""
 
 from __future__ import annotations
 
@@ -13,9 +9,9 @@ import pytest
 import torch
 from support import method_runs as toys
 from support.processes import in_processes
-from torch import distributed as dist
-from torch import nn
+from support.synced_batch_norm import synchronise
 
+from dusa_ignite.engine import Batch
 from dusa_ignite.methods import Method
 from dusa_ignite.methods.cotta import Cotta
 from dusa_ignite.methods.deyo import Deyo
@@ -43,50 +39,32 @@ BATCHES = [
     ("fog", 0, 5),
     ("fog", 5, 2),
     ("snow", 0, 2),
-    ("snow", 2, 2),
-]  # of one image each, some of which do not learn
-
-
-class AddUp(torch.autograd.Function):
-    """The sum over all processes, and in the backward pass that of its gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
-        values = values.clone()
-        dist.all_reduce(values)
-        return values
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        return AddUp.forward(ctx, gradient)
-
-
-class SyncedBatchNorm(nn.BatchNorm2d):
-    """BatchNorm with the statistics of all processes' images."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        count = x.new_full((x.shape[1],), x.numel() // x.shape[1])
-        moments = torch.stack([count, x.sum(dim=(0, 2, 3)), x.square().sum(dim=(0, 2, 3))])
-        number, total, squares = AddUp.apply(moments)[:, :, None, None]  # type: ignore[no-untyped-call]
-        mean = total / number
-        variance = squares / number - mean.square()
-        scaled = (x - mean) / (variance + self.eps).sqrt() * self.weight[:, None, None]
-        return scaled + self.bias[:, None, None]
+    ("snow", 2, 2),  # of one image each, some of which do not learn
+]
 
 
 def make(name: str) -> toys.Run:
     method, options = METHODS[name]
     classifier = sharp_classifier("test_resnet")
-    if idist.get_world_size() > 1:
-        for module in classifier.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.__class__ = SyncedBatchNorm
+    synchronise(classifier)
     return toys.Run(method, **{"classifier": classifier, "lr": 0.002, **options})
 
 
+def of_the_first_process(task: str, first: int, count: int) -> Batch:
+    """A batch whose images are all in the share of the first process."""
+    batch = toys.make_batch(task, first, count * idist.get_world_size())
+    own = slice(None) if idist.get_rank() == 0 else slice(0)
+    return {**batch, **{key: batch[key][own] for key in ("images", "labels", "index")}}  # type: ignore
+
+
 def adapt() -> dict[str, Any]:
-    """Every method on batches of 5, 2, 2 and 2 images."""
-    return {name: toys.log_and_state(make(name).meet(BATCHES)) for name in METHODS}
+    """Every method on batches of 5, 2, 2 and 2 images, and of 2 of which one process has none."""
+    found = {}
+    for name in METHODS:
+        run = make(name).meet(BATCHES)
+        run.log.append(run.method(run.engine, of_the_first_process("snow", 4, 2)))
+        found[name] = toys.log_and_state(run)
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from support import method_runs as toys
 from support.processes import in_processes
+from support.synced_batch_norm import synchronise
 from support.toys import SEED, toy_classifier, toy_guide
 
 from dusa_ignite.distributed.sharding import ShardedModel, shard
@@ -28,6 +29,7 @@ METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
         Dusa,  # 1 of 5, of 4 and of 1 images
         {"num_top": 2, "num_random": 1, "transformer_backward": "sampled", "guide_gradient_share": 0.2},
     ),
+    "dusa, BatchNorm": (Dusa, {"num_top": 2, "num_random": 1}),  # one process waits for the other in both models
     "dusa_u": (DusaU, {"num_top": 2, "num_random": 1}),
     "diffusion_tta": (DiffusionTta, {"num_samples": 2}),
 }
@@ -38,7 +40,9 @@ def adapt() -> dict[str, Any]:
     """Every method on batches of 5, 4 and 1 images, one at a time."""
     found = {}
     for name, (kind, options) in METHODS.items():
-        classifier, guide = toy_classifier().double(), toy_guide().double()
+        classifier = toy_classifier(**({"name": "test_resnet"} if "BatchNorm" in name else {})).double()
+        synchronise(classifier)
+        guide = toy_guide().double()
         if idist.get_world_size() > 1:
             shard(guide.transformer, world_size=idist.get_world_size(), device=torch.device("cpu"))
         learning = [[p for p in model.parameters() if p.requires_grad] for model in (classifier, guide.transformer)]
@@ -51,7 +55,7 @@ def adapt() -> dict[str, Any]:
             time=uniform(t_min=0.2, t_max=0.8),
             micro_batch_size=1,
         )
-        outputs = [method(None, toys.make_batch(*batch)) for batch in BATCHES]
+        outputs = [method(None, toys.make_batch(*batch)) for batch in (BATCHES[:2] if "BatchNorm" in name else BATCHES)]
         models = {"classifier": classifier, "transformer": ShardedModel(guide.transformer)}
         found[name] = {"log": outputs, "state": {key: model.state_dict() for key, model in models.items()}}
     return found

@@ -114,14 +114,6 @@ def test_a_gradient_can_wait_for_another_pass(size: int) -> None:
         torch.testing.assert_close(parameter.grad, gradient)
 
 
-@pytest.mark.parametrize("uses_batch_statistics", [False, True])
-def test_without_an_image_the_way_back_is_made_where_others_wait_for_it(uses_batch_statistics: bool) -> None:
-    classifier: Any = Spy(uses_batch_statistics=uses_batch_statistics)
-    DeferredBackward(classifier, IMAGES[:0], micro_batch_size=2).backward()
-    gradient = classifier.linear.weight.grad
-    assert torch.equal(gradient, torch.zeros(4, 12)) if uses_batch_statistics else gradient is None
-
-
 WEIGHTS = torch.tensor([0.0, 1.0, 0.0, 2.0, math.nan], dtype=torch.float64)
 
 
