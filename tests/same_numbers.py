@@ -35,6 +35,7 @@ def runs() -> dict[str, list[str]]:
             f"method.name={method}",
             f"setting={setting}",
             "data.limit=96",
+            *(["norm_ema=null"] * (setting == "episodic")),
             *(["data.severities=[1, 2, 3, 4, 5]", "data.corruptions=[fog, shot_noise]"] * (setting == "gradual")),
         ]
         for setting in SETTINGS

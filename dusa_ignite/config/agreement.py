@@ -59,6 +59,10 @@ def _stream_problems(method: type[Method], name: str, sections: Mapping[str, Any
             ("setting", "method.name"),
             f"{setting!r} is not allowed; method.name={name} predicts with a teacher that averages over batches",
         )
+    if setting and SETTINGS[setting].resets == "batch" and sections.get("norm_ema"):
+        yield Problem(
+            ("norm_ema", "setting"), f"has no effect: setting={setting} resets before every batch; set norm_ema=null"
+        )
 
 
 def _monitor_problems(sections: Mapping[str, Any]) -> Iterator[Problem]:

@@ -49,8 +49,10 @@ class Lame(Method):
         logits, features = self.predict_with_features(images)
         everything = gather_batch(torch.cat([logits, features], dim=1))
         everyones_logits, everyones_features = everything.split([logits.shape[1], features.shape[1]], dim=1)
-        affinity = neighbours(everyones_features, num_neighbours=self.options.num_neighbours)
-        adjusted = adjust(everyones_logits, affinity, max_steps=self.options.max_steps)
+        finite = everything.isfinite().all(dim=1)  # one image that is not must not become the neighbour of all others
+        affinity = neighbours(everyones_features[finite], num_neighbours=self.options.num_neighbours)
+        adjusted = everyones_logits.clone()
+        adjusted[finite] = adjust(everyones_logits[finite], affinity, max_steps=self.options.max_steps)
         changed = (adjusted.argmax(dim=1) != everyones_logits.argmax(dim=1)).double()
         return Step(
             adjusted[position_in_batch(len(logits))],

@@ -176,10 +176,11 @@ def ensemble(classifier: Classifier, source: dict[str, torch.Tensor], *, decay: 
 @torch.no_grad()
 def correct_prior(logits: torch.Tensor) -> torch.Tensor:
     """(B, C) logarithms (up to a constant per image) of the predictions times the smoothed mean prediction."""
-    count, num_classes = logits.shape
+    log_p = logits.log_softmax(dim=1)
+    finite = log_p[log_p.isfinite().all(dim=1)]  # one image that is not must not take the predictions of all others
+    count, num_classes = finite.shape
     if count == 0:
         return logits
-    log_p = logits.log_softmax(dim=1)
-    mean = log_p.exp().mean(dim=0)
+    mean = finite.exp().mean(dim=0)
     smooth = max(1 / count, 1 / num_classes) / mean.max()
     return log_p + ((mean + smooth) / (1 + smooth * num_classes)).log()

@@ -87,17 +87,18 @@ class Rotta(Method):
         for image, label, uncertainty in zip(
             everyones_pixels, everyones_logits.argmax(dim=1).tolist(), entropies.tolist(), strict=True
         ):
-            self.bank.add(
-                image.clone(),
-                label,
-                uncertainty,
-                capacity=self.options.memory_size,
-                num_classes=self.classifier.num_classes,
-                lambda_t=self.options.lambda_t,
-                lambda_u=self.options.lambda_u,
-            )
+            if math.isfinite(uncertainty):  # an image that is not would keep its class's place in the bank for good
+                self.bank.add(
+                    image.clone(),
+                    label,
+                    uncertainty,
+                    capacity=self.options.memory_size,
+                    num_classes=self.classifier.num_classes,
+                    lambda_t=self.options.lambda_t,
+                    lambda_u=self.options.lambda_u,
+                )
             self.seen += 1
-            if self.seen % self.options.update_every == 0:
+            if self.seen % self.options.update_every == 0 and len(self.bank):
                 loss, stepped = self.learn(batch["task"])
                 losses.append(loss)
                 steps.append(stepped)

@@ -118,6 +118,10 @@ def run(parts: Parts, folder: Path, *, checkpoint: claim.State | None, resumed: 
     if is_first:
         Progress(total=len(stream), every_seconds=options.log_every_seconds).attach(engine)
         if options.export:
+            if parts.method.trains == "nothing" and not parts.method.predicts_as_source:
+                logger.warning(
+                    "export: this method learns no weights; the files hold the source's, which predict otherwise"
+                )
             kept = {"class_names": options.class_names, "kind": options.export}
             parts.problem.export(folder, parts.method.predictor, **kept).attach(engine)
     done = checkpoint["engine"]["iteration"] if checkpoint else 0

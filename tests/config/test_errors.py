@@ -158,6 +158,10 @@ def test_a_methods_name_may_be_anything(minimal: Path, override: str) -> None:
             "method.name=cotta setting=episodic",
             "setting: 'episodic' is not allowed; method.name=cotta predicts with a teacher that averages over batches",
         ),
+        (
+            "norm_ema={} setting=episodic",
+            "norm_ema: has no effect: setting=episodic resets before every batch; set norm_ema=null",
+        ),
     ],
 )  # fmt: skip
 def test_contradiction(minimal: Path, overrides: str, line: str) -> None:

@@ -102,6 +102,20 @@ def test_an_image_alone_keeps_its_prediction() -> None:
     assert logits.shape == (1, CLASSES)
 
 
+def test_an_image_that_is_not_finite_is_nobodys_neighbour() -> None:
+    run, without = make(), make()
+    predict = run.method.predict_with_features
+
+    def poisoned(images: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, features = predict(images)
+        return logits.index_fill(0, torch.tensor([4]), math.nan), features
+
+    run.method.predict_with_features = poisoned  # type: ignore[method-assign]
+    ours = run.meet([("fog", 0, 5)]).log[0]["y_pred"]
+    assert torch.equal(ours[:4], without.meet([("fog", 0, 4)]).log[0]["y_pred"])
+    assert ours[4].isnan().all()
+
+
 def test_batch_statistics_are_refused() -> None:
     with pytest.raises(ValueError, match="batch_norm='source'"):
         make(classifier=toy_classifier("test_resnet"))

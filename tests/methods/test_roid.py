@@ -59,6 +59,16 @@ def test_prior_correction_by_hand() -> None:
     assert corrected.flatten().tolist() == pytest.approx([v / sum(row) for row in expected for v in row], abs=1e-14)
 
 
+def test_an_image_that_is_not_finite_leaves_the_prior_of_the_others() -> None:
+    logits = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = correct_prior(logits)
+    poisoned = torch.cat([logits[:2], torch.full((1, 4), math.nan).double(), logits[2:]])
+    corrected = correct_prior(poisoned)
+    assert torch.equal(corrected[[0, 1, 3, 4, 5]], expected)
+    assert corrected[2].isnan().all()
+    assert correct_prior(poisoned[2:3]).isnan().all()
+
+
 def test_two_updates_in_plain_torch() -> None:
     run = make(lr=toys.LR).meet(toys.CONTINUAL[:2])
     model, source = toy_classifier().double(), toy_classifier().double()

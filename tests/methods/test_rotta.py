@@ -220,3 +220,18 @@ def test_contract(check: Any, variant: Any) -> None:
 
 def test_a_gradient_that_is_not_finite() -> None:
     toys.check_not_finite(make_with_batch_norm)
+
+
+def test_an_image_that_is_not_finite_has_no_place_in_the_bank() -> None:
+    run = make(update_every=2)
+    predict = run.method.predict
+
+    def poisoned(images: Any, *others: Any) -> torch.Tensor:
+        return predict(images, *others) * torch.tensor([math.nan, math.nan, 1.0, 1.0])[: len(images), None]
+
+    run.method.predict = poisoned  # type: ignore[method-assign]
+    output = run.meet([("fog", 0, 4)]).log[0]
+    others = make(update_every=2).meet([("fog", 2, 2)]).log[0]
+    assert output["diagnostics"]["bank"] == others["diagnostics"]["bank"] > 0
+    assert math.isfinite(output["loss"])  # of the second update; there is nothing to learn from at the first
+    assert all(math.isfinite(value) for value in run.method.bank.uncertainties)  # type: ignore[attr-defined]

@@ -108,6 +108,13 @@ def test_batch_norm_by_batches_is_nothing_for_timm(photos: Path, tmp_path: Path)
     assert (tmp_path / "b" / "run" / "export" / "fog" / "config.json").is_file()
 
 
+def test_methods_that_learn_no_weights_say_what_their_files_hold(photos: Path, tmp_path: Path) -> None:
+    for name, said in (("lame", True), ("source", False)):
+        run(photos, tmp_path / name, f"method={{name: {name}}}", "data.batch_size=3", "export=classifier")
+        log = (tmp_path / name / "run" / "log.txt").read_text(encoding="utf-8")
+        assert ("export: this method learns no weights; the files hold the source's" in log) == said
+
+
 def test_an_export_is_removed_with_its_run(photos: Path, tmp_path: Path) -> None:
     run(photos, tmp_path, "method={name: source}", "export=classifier")
     config = load_config(tmp_path / "run" / "config.yaml", ["export=null"])
