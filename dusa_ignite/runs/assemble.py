@@ -21,6 +21,7 @@ from dusa_ignite.handlers.onnx_export import check_onnx
 from dusa_ignite.handlers.tracking import check_tracking
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.models import Classifier, Guide
+from dusa_ignite.models.precision import autocast_dtype, model_dtype
 from dusa_ignite.problems import PROBLEMS
 from dusa_ignite.runs.assemble_models import (
     classes_of,
@@ -41,7 +42,7 @@ from dusa_ignite.runs.assemble_models import (
 from dusa_ignite.runs.class_check import FoundData
 from dusa_ignite.runs.learning import stateful_of
 from dusa_ignite.runs.memory_check import check_memory
-from dusa_ignite.runs.numerics import autocast_dtype, model_dtype, set_up_torch
+from dusa_ignite.runs.numerics import set_up_torch
 from dusa_ignite.runs.parallel import full_state, parallelize
 from dusa_ignite.runs.parts import CheckOptions, HandlerOptions, Parts
 from dusa_ignite.runs.provenance import describe_run

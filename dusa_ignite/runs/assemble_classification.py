@@ -16,10 +16,10 @@ from dusa_ignite.models.guides import find_family
 from dusa_ignite.models.guides.activation_checkpointing import checkpoint_blocks
 from dusa_ignite.models.guides.vae import DOWNSAMPLING, LATENT_CHANNELS, PIXEL_CHANNELS
 from dusa_ignite.models.metadata import metadata_of, names_in
+from dusa_ignite.models.precision import autocast_dtype, half_precision, model_dtype
 from dusa_ignite.runs.builders import META, Builders
 from dusa_ignite.runs.class_check import FoundData, check_classes, check_guide
 from dusa_ignite.runs.learning import let_early_norms_learn
-from dusa_ignite.runs.numerics import autocast_dtype, half_precision, model_dtype
 
 
 def classes_of(config: Config, tasks: Sequence[Task]) -> FoundData:

@@ -11,9 +11,9 @@ from dusa_ignite.config import Config
 from dusa_ignite.data import Task
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.models.norms import set_trainable
+from dusa_ignite.models.precision import autocast_dtype, half_precision, model_dtype
 from dusa_ignite.runs.builders import META, Builders
 from dusa_ignite.runs.class_check import FoundData, check_segmenter_classes
-from dusa_ignite.runs.numerics import autocast_dtype, half_precision, model_dtype
 from dusa_ignite.segmentation.guide_shapes import window_guide_shapes
 from dusa_ignite.segmentation.load_guide import load_window_guide
 from dusa_ignite.segmentation.load_segmenter import PREFIX, build_segmenter, segmenter_class_names, segmenter_shapes

@@ -13,6 +13,7 @@ from dusa_ignite.data.settings import SETTINGS
 from dusa_ignite.methods import Method
 from dusa_ignite.methods.find import find_method
 from dusa_ignite.methods.footprint import Footprint
+from dusa_ignite.models.precision import autocast_dtype
 from dusa_ignite.runs.assemble_models import (
     BUILDERS,
     classifier_of,
@@ -22,8 +23,7 @@ from dusa_ignite.runs.assemble_models import (
     micro_batch_size_of,
 )
 from dusa_ignite.runs.builders import META
-from dusa_ignite.runs.numerics import autocast_dtype
-from dusa_ignite.runs.shapes import Shapes, sides_of, windows_of
+from dusa_ignite.runs.shapes import Shapes, pairs_of, sides_of
 from dusa_ignite.utils.own_parts import is_reference
 from dusa_ignite.utils.quiet import quiet
 
@@ -115,7 +115,7 @@ def largest_micro_batch(config: Config) -> int:
         return math.ceil(config.data.batch_size / idist.get_world_size())
     assert classifier.image_size is not None
     classes = min(max(footprint.guide_passes, footprint.guide_passes_alone), classifier.num_classes)
-    return classes * windows_of(footprint.windows, sides_of(classifier.image_size, config.data.ratio))
+    return pairs_of(footprint.windows, sides_of(classifier.image_size, ratio_of(config)), classes=classes)
 
 
 def with_micro_batches(config: Config, size: int) -> Config:

@@ -1,10 +1,9 @@
-"""How torch computes in a run: seeds, determinism, threads and dtypes."""
+"""How torch computes in a run: seeds, determinism, threads, and how float32 is multiplied."""
 
 from __future__ import annotations
 
 import os
 
-import ignite.distributed as idist
 import torch
 
 
@@ -29,21 +28,3 @@ def set_up_torch(*, seed: int, deterministic: bool, num_threads: int | None, tf3
         torch.backends.cudnn.allow_tf32 = True
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-
-
-def model_dtype(precision: str) -> torch.dtype:
-    """The dtype of parameters: half precisions are for autocast only."""
-    return torch.float64 if precision == "float64" else torch.float32
-
-
-def half_precision(precision: str) -> torch.dtype | None:
-    """The dtype of autocast by its name; ``None`` where the name is that of a whole precision."""
-    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
-
-
-def autocast_dtype(precision: str) -> torch.dtype | None:
-    """The dtype the guide computes in, where it differs from its parameters'."""
-    if precision == "auto":
-        in_hardware = idist.device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if in_hardware else None
-    return half_precision(precision)

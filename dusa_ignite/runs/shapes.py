@@ -56,7 +56,7 @@ class Shapes:
         """How many pairs of window and class an image has, where the guide is asked about so many in each window."""
         if self.footprint.windows is None or self.classifier is None:
             return 0
-        return windows_of(self.footprint.windows, self.sides) * min(classes, self.classifier.num_classes)
+        return pairs_of(self.footprint.windows, self.sides, classes=min(classes, self.classifier.num_classes))
 
 
 def sides_of(short_side: int, ratio: float) -> tuple[int, int]:
@@ -64,6 +64,6 @@ def sides_of(short_side: int, ratio: float) -> tuple[int, int]:
     return short_side, round(ratio * short_side)
 
 
-def windows_of(windows: SlidingWindows, sides: tuple[int, int]) -> int:
-    """How many windows an image has."""
-    return len(sliding_windows(*sides, size=windows.side, stride=windows.stride))
+def pairs_of(windows: SlidingWindows, sides: tuple[int, int], *, classes: int) -> int:
+    """How many pairs of window and class an image has."""
+    return classes * len(sliding_windows(*sides, size=windows.side, stride=windows.stride))

@@ -50,15 +50,15 @@ def window_guide_shapes(
     if controlnet is not None:
         control_folder = found_folder(controlnet, source="unet.controlnet", patterns=(CONFIG,))
         control = ControlNetModel.from_config(_config(control_folder))
-    if activation_checkpointing:
-        for model in (unet, control) if control is not None else (unet,):
-            model.enable_gradient_checkpointing(checkpointed)
     vae = None
     if unet.config.in_channels != PIXEL_CHANNELS:
         vae = without_decoder(AutoencoderKL.from_config(_config(folder / "vae"))).requires_grad_(False)
     embeddings = torch.empty(num_classes, _tokens(folder), unet.config.cross_attention_dim)
+    transformer = PromptedUnet(unet, controlnet=control, embeddings=embeddings)
+    if activation_checkpointing:
+        transformer.checkpoint_blocks(checkpointed)
     return WindowGuide(
-        PromptedUnet(unet, controlnet=control, embeddings=embeddings).requires_grad_(trainable),
+        transformer.requires_grad_(trainable),
         path=ddpm,
         image_size=window,
         vae=vae,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -53,11 +54,15 @@ class PromptedUnet(nn.Module):
         """How many classes have an embedding."""
         return len(self.embeddings)
 
-    def checkpoint_blocks(self) -> None:
-        """From now on passes with a graph keep each block's input alone; the backward pass runs the block again."""
-        self.unet.enable_gradient_checkpointing()
+    def checkpoint_blocks(self, by: Callable[..., Any] | None = None) -> None:
+        """From now on passes with a graph keep each block's input alone; the backward pass runs the block again.
+
+        Args:
+            by: called with a block's ``forward`` and its inputs; ``None`` = torch's own checkpoint.
+        """
+        self.unet.enable_gradient_checkpointing(by)
         if self.controlnet is not None:
-            self.controlnet.enable_gradient_checkpointing()
+            self.controlnet.enable_gradient_checkpointing(by)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """(B, C, h, w) noise in latents x (B, C, h, w) at steps t (B,) for classes y (B,) int64."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from support.files import CONFIGS
 
 from dusa_ignite.config import load_config
 from dusa_ignite.errors import ConfigError
-from dusa_ignite.pretraining.own import precision
-from dusa_ignite.runs import assemble_models, memory, micro_batches, numerics
+from dusa_ignite.models.precision import autocast_dtype
+from dusa_ignite.runs import assemble_models, memory, micro_batches
 from dusa_ignite.runs.adapt import adapt
 from dusa_ignite.runs.assemble_models import micro_batch_size_of
 from dusa_ignite.runs.memory import Memory, Need
@@ -111,16 +110,13 @@ def test_tf32_is_torchs_switch() -> None:
     assert before or torch.backends.cudnn.allow_tf32
 
 
-@pytest.mark.parametrize("dtype_of", [numerics.autocast_dtype, precision.autocast_dtype])
-def test_auto_takes_half_precision_where_the_gpu_has_it_in_hardware(
-    dtype_of: Callable[[str], torch.dtype | None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert dtype_of("auto") is None  # on the CPU
+def test_auto_takes_half_precision_where_the_gpu_has_it_in_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert autocast_dtype("auto") is None  # on the CPU
     monkeypatch.setattr(idist, "device", lambda: torch.device("cuda"))
     for in_hardware, expected in ((True, torch.bfloat16), (False, None)):
         supported = lambda including_emulation=True, has=in_hardware: has or including_emulation  # noqa: E731
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-        assert dtype_of("auto") is expected
+        assert autocast_dtype("auto") is expected
 
 
 def test_without_a_compiler_the_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

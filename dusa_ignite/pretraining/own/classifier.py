@@ -17,13 +17,13 @@ from dusa_ignite.distributed.collectives import global_sums
 from dusa_ignite.errors import ConfigError
 from dusa_ignite.models.build import build_classifier
 from dusa_ignite.models.classifier import Classifier
+from dusa_ignite.models.precision import autocast_dtype, model_dtype
 from dusa_ignite.models.view import ViewOptions
 from dusa_ignite.models.weights import weights_sha256
 from dusa_ignite.pretraining.own import files
 from dusa_ignite.pretraining.own.augment import augmented
 from dusa_ignite.pretraining.own.config import OwnConfig
 from dusa_ignite.pretraining.own.images import Split, ViewedImages, evenly
-from dusa_ignite.pretraining.own.precision import autocast_dtype, model_dtype
 from dusa_ignite.pretraining.own.timm_writer import write_timm_folder
 from dusa_ignite.utils.seeding import derive_seed
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from dusa_ignite.models.guides import Guide, NoisingPath, find_family, load_vae
 from dusa_ignite.models.metadata import save_described
+from dusa_ignite.models.precision import autocast_dtype, model_dtype
 from dusa_ignite.models.views import guide_view
 from dusa_ignite.models.weights import weights_sha256
 from dusa_ignite.pretraining.own import files
@@ -25,7 +26,6 @@ from dusa_ignite.pretraining.own.images import Split, ViewedImages, evenly
 from dusa_ignite.pretraining.own.initial import initial_transformer
 from dusa_ignite.pretraining.own.latents import cached_latents
 from dusa_ignite.pretraining.own.pictures import plot_curves
-from dusa_ignite.pretraining.own.precision import autocast_dtype, model_dtype
 from dusa_ignite.pretraining.own.samples import draw_samples, to_images, write_grid
 from dusa_ignite.utils.durable import write_text
 from dusa_ignite.utils.seeding import derive_seed

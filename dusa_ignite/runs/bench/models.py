@@ -12,9 +12,9 @@ from dusa_ignite.config import Config
 from dusa_ignite.engine import Batch
 from dusa_ignite.handlers import HarmMonitor
 from dusa_ignite.models import Classifier, Guide
+from dusa_ignite.models.precision import autocast_dtype, half_precision, model_dtype
 from dusa_ignite.runs import assemble, assemble_models
 from dusa_ignite.runs.bench.textbook import Textbook
-from dusa_ignite.runs.numerics import autocast_dtype, half_precision, model_dtype
 from dusa_ignite.runs.parallel import fit_for_processes
 
 
